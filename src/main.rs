@@ -1,1 +1,7 @@
-fn main() {}
+//! The binary: everything happens in the library, so that tests can reach it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hardy::run()
+}

@@ -1,0 +1,146 @@
+//! The grammar of the command line. Help, man pages and completions all come from [`command`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::output::{Format, ReportFile, Settings, When};
+use crate::{cmd, complete, config, exit};
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Yellow.on_default().bold())
+    .usage(AnsiColor::Yellow.on_default().bold())
+    .literal(AnsiColor::Green.on_default())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// High-availability operations: serve, probe, and a circuit breaker between them.
+#[derive(Debug, Parser)]
+#[command(name = "hardy", version, styles = STYLES, infer_subcommands = false, arg_required_else_help = true)]
+#[command(disable_help_subcommand = true, max_term_width = 100)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// One concern each.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Config(cmd::config::Args),
+    Completions(cmd::completions::Args),
+    Man(cmd::man::Args),
+}
+
+/// Accepted before and after the subcommand.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Global options")]
+pub struct GlobalArgs {
+    /// Form of the result on stdout: human or json
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FORM",
+        env = "HARDY_OUTPUT",
+        hide_possible_values = true
+    )]
+    output: Option<Format>,
+    /// Short for --output json
+    #[arg(long, global = true, conflicts_with = "output")]
+    json: bool,
+    /// Write the result to a file too: json, junit or prometheus [repeatable]
+    #[arg(long, global = true, value_name = "FORMAT=FILE")]
+    report: Vec<ReportFile>,
+    /// Config file, or `none` [default: ./hardy.toml, then ~/.config/hardy/config.toml]
+    #[arg(long, global = true, value_name = "FILE", env = "HARDY_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Profile of the config file, on top of `default`
+    #[arg(long, global = true, value_name = "NAME", env = "HARDY_PROFILE", add = complete::profiles())]
+    pub profile: Option<String>,
+    /// Colour: auto, always or never
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        env = "HARDY_COLOR",
+        hide_possible_values = true,
+        hide_short_help = true
+    )]
+    color: Option<When>,
+    /// Bars and live tables on stderr: auto, always or never
+    #[arg(
+        long,
+        global = true,
+        value_name = "WHEN",
+        env = "HARDY_PROGRESS",
+        hide_possible_values = true,
+        hide_short_help = true
+    )]
+    progress: Option<When>,
+    /// Only the result and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose", hide_short_help = true)]
+    quiet: bool,
+    /// Say more about what is done
+    #[arg(short, long, global = true, hide_short_help = true)]
+    verbose: bool,
+}
+
+impl GlobalArgs {
+    /// What they mean for output.
+    pub fn output(&self) -> Settings {
+        let format = if self.json { Format::Json } else { self.output.unwrap_or(Format::Human) };
+        Settings {
+            format,
+            reports: self.report.clone(),
+            color: self.color.unwrap_or(When::Auto),
+            progress: self.progress.unwrap_or(When::Auto),
+            quiet: self.quiet,
+            verbose: self.verbose,
+        }
+    }
+}
+
+/// Parses the arguments of the process.
+pub fn parse() -> Result<Cli, clap::Error> {
+    Cli::from_arg_matches_mut(&mut command().try_get_matches()?)
+}
+
+/// The grammar with what is said everywhere: defaults, variables, exit codes.
+pub fn command() -> clap::Command {
+    let defaults = config::default_texts();
+    complete_help(Cli::command(), &defaults)
+}
+
+fn complete_help(command: clap::Command, defaults: &BTreeMap<String, String>) -> clap::Command {
+    let examples = command.get_after_long_help().map(|text| format!("{text}\n\n")).unwrap_or_default();
+    command
+        .after_long_help(format!("{examples}Exit codes:\n{}", exit::TABLE))
+        .mut_args(|arg| with_origin(arg, defaults))
+        .mut_subcommands(|sub| complete_help(sub, defaults))
+}
+
+/// Adds default and variable to the help of an argument; the short help keeps to one line.
+fn with_origin(arg: Arg, defaults: &BTreeMap<String, String>) -> Arg {
+    let Some(variable) = arg.get_env().map(|v| v.to_string_lossy().into_owned()) else { return arg };
+    let default = defaults.get(&variable).map(|text| format!(" [default: {text}]")).unwrap_or_default();
+    let short = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let long = arg.get_long_help().map_or_else(|| short.clone(), ToString::to_string);
+    let repeatable = matches!(arg.get_action(), ArgAction::Append);
+    let repeatable = if repeatable && !short.contains("[repeatable]") { " [repeatable]" } else { "" };
+    arg.hide_env(true)
+        .help(format!("{short}{repeatable}{default}"))
+        .long_help(format!("{long}{repeatable}{default} [env: {variable}]"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_grammar_is_consistent() {
+        command().debug_assert();
+    }
+}

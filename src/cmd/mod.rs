@@ -1,0 +1,6 @@
+//! One thin room per subcommand: its arguments, what they mean, one call of an engine, its report.
+//! A command prints nothing, spawns nothing and never calls another command.
+
+pub mod completions;
+pub mod config;
+pub mod man;

@@ -1,0 +1,41 @@
+//! Candidates that only a look at the config can tell: targets and profiles.
+//! Silent on every failure: a shell that is completing has no use for an error.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use clap_complete::CompleteEnv;
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+
+use crate::{cli, config};
+
+/// The variable by which a shell asks for candidates.
+pub const VARIABLE: &str = "HARDY_COMPLETE";
+
+/// Answers a shell that asks for candidates, and ends; otherwise does nothing.
+pub fn answer_shell() {
+    CompleteEnv::with_factory(cli::command).var(VARIABLE).complete();
+}
+
+/// The names of `[profile.NAME]`.
+pub fn profiles() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| candidates(config::names(&source()).1))
+}
+
+/// The names of `[targets.NAME]`.
+pub fn targets() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| candidates(config::names(&source()).0))
+}
+
+fn candidates(names: Vec<String>) -> Vec<CompletionCandidate> {
+    names.into_iter().map(CompletionCandidate::new).collect()
+}
+
+/// The config that the half-typed line would use: `--config` there, else the usual places.
+fn source() -> config::Source {
+    let words: Vec<_> = std::env::args_os().collect();
+    let after_flag = words.windows(2).find(|pair| pair[0] == OsStr::new("--config")).map(|pair| &pair[1]);
+    let joined = words.iter().find_map(|word| word.to_str()?.strip_prefix("--config="));
+    let path = after_flag.map(PathBuf::from).or_else(|| joined.map(PathBuf::from));
+    config::Source { path: path.or_else(config::path_from_environment), profile: None }
+}

@@ -1,0 +1,27 @@
+//! Every knob once: its flag, its key in a profile, its environment variable and its meaning.
+//! A knob is an `Option` without a default of its own, so that a file can never beat a flag;
+//! its default stands in default.toml, from where the help takes it too.
+
+mod breaker;
+
+pub use breaker::BreakerKnobs;
+
+/// One layer of a section over a lower one.
+pub trait Layer {
+    /// What is set here, else what is set below.
+    #[must_use]
+    fn or(self, lower: Self) -> Self;
+}
+
+/// Implements [`Layer`]; a knob that is forgotten here does not compile.
+macro_rules! layer {
+    ($section:ident { $($knob:ident),* $(,)? }) => {
+        impl $crate::config::Layer for $section {
+            fn or(self, lower: Self) -> Self {
+                let Self { $($knob),* } = self;
+                Self { $($knob: $knob.or(lower.$knob)),* }
+            }
+        }
+    };
+}
+use layer;

@@ -1,0 +1,201 @@
+//! The one loader: which file, which profile, and where every value came from.
+//! For every setting: flag > environment > chosen profile > `[profile.default]` > embedded defaults.
+//! It opens no connection and does not know what a setting is used for.
+
+mod file;
+mod knobs;
+mod origin;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+pub use file::{File, Profile, Target};
+pub use knobs::{BreakerKnobs, Layer};
+pub use origin::{Origin, Value, variable};
+
+/// The lowest layer, embedded.
+pub const DEFAULTS: &str = include_str!("default.toml");
+
+/// The word that stands for "no file at all".
+const NO_FILE: &str = "none";
+
+/// What the command line and the environment say about the file.
+#[derive(Clone, Debug, Default)]
+pub struct Source {
+    /// `--config` or `HARDY_CONFIG`: a path, or `none`.
+    pub path: Option<PathBuf>,
+    /// `--profile` or `HARDY_PROFILE`.
+    pub profile: Option<String>,
+}
+
+/// The configuration of one run.
+#[derive(Debug)]
+pub struct Config {
+    /// The file that was read, if one was found.
+    pub path: Option<PathBuf>,
+    /// The targets of the file, by name.
+    pub targets: BTreeMap<String, Target>,
+    /// All profile layers merged: what a flag or the environment may still override.
+    pub profile: Profile,
+    /// How many profiles the file has.
+    pub profiles: usize,
+    /// The profile layers, highest first, for those who ask where a value came from.
+    layers: Vec<(Origin, Profile)>,
+}
+
+impl Config {
+    /// Finds and reads the file; a broken one is an error with its place, never ignored.
+    pub fn load(source: &Source) -> Result<Config, Error> {
+        let path = find(source)?;
+        let mut file = match &path {
+            Some(path) => read(path)?,
+            None => File::default(),
+        };
+        let profiles = file.profile.len();
+        let mut layers = Vec::new();
+        if let Some(name) = source.profile.as_deref().filter(|&name| name != "default") {
+            let profile =
+                file.profile.remove(name).ok_or_else(|| no_profile(name, &file, path.as_deref()))?;
+            layers.push((Origin::Profile(name.to_owned()), profile));
+        }
+        if let Some(profile) = file.profile.remove("default") {
+            layers.push((Origin::Profile("default".to_owned()), profile));
+        }
+        layers.push((Origin::Default, defaults()?));
+        let profile = layers.iter().fold(Profile::default(), |upper, (_, layer)| upper.or(layer.clone()));
+        Ok(Config { path, targets: file.targets, profile, profiles, layers })
+    }
+
+    /// Every setting that has a value, with its origin, by dotted name.
+    pub fn values(&self) -> Result<Vec<Value>, Error> {
+        origin::values(self)
+    }
+}
+
+/// A setting that the embedded defaults always have; the error names one that they have not.
+pub fn need<T>(value: Option<T>, name: &str) -> Result<T, Error> {
+    value.ok_or_else(|| Error::usage(format!("the setting {name} has no value and no default")))
+}
+
+/// Parses the text of a config file; `name` is how its errors call it.
+pub fn parse(text: &str, name: &str) -> Result<File, Error> {
+    toml::from_str(text).map_err(|e| file::located(&e, text, name))
+}
+
+/// `HARDY_CONFIG`, for those who come before the command line is parsed.
+pub fn path_from_environment() -> Option<PathBuf> {
+    environment("HARDY_CONFIG").map(PathBuf::from)
+}
+
+/// The names that the files found have, for completion; errors mean none.
+pub fn names(source: &Source) -> (Vec<String>, Vec<String>) {
+    let file = find(source).ok().flatten().and_then(|path| read(&path).ok()).unwrap_or_default();
+    (file.targets.into_keys().collect(), file.profile.into_keys().collect())
+}
+
+/// The nearest of the known names, if one is near enough to have been meant.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// `--config` > `HARDY_CONFIG` > `./hardy.toml` > `$XDG_CONFIG_HOME/hardy/config.toml`; the first wins.
+fn find(source: &Source) -> Result<Option<PathBuf>, Error> {
+    if let Some(path) = &source.path {
+        if path.as_os_str() == NO_FILE {
+            return Ok(None);
+        }
+        if !path.is_file() {
+            return Err(Error::usage(format!("no config file at {}", path.display()))
+                .hint("give the path of a file, or `none` to use no file at all"));
+        }
+        return Ok(Some(path.clone()));
+    }
+    let here = Some(PathBuf::from("hardy.toml"));
+    Ok([here, in_config_home()].into_iter().flatten().find(|path| path.is_file()))
+}
+
+fn in_config_home() -> Option<PathBuf> {
+    let home = environment("XDG_CONFIG_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute())
+        .or_else(|| environment("HOME").map(|home| Path::new(&home).join(".config")))?;
+    Some(home.join("hardy/config.toml"))
+}
+
+fn read(path: &Path) -> Result<File, Error> {
+    let text = std::fs::read_to_string(path).map_err(|e| {
+        Error::usage(format!("cannot read the config file {}", path.display()))
+            .because(e)
+            .hint("make it readable UTF-8, or pass --config none")
+    })?;
+    parse(&text, &path.display().to_string())
+}
+
+fn defaults() -> Result<Profile, Error> {
+    toml::from_str(DEFAULTS).map_err(|e| file::located(&e, DEFAULTS, "the embedded defaults"))
+}
+
+fn no_profile(name: &str, file: &File, path: Option<&Path>) -> Error {
+    let Some(path) = path else {
+        return Error::usage(format!("no profile `{name}`: there is no config file"))
+            .hint("create hardy.toml with a [profile.NAME] table, or drop --profile");
+    };
+    let names: Vec<&str> = file.profile.keys().map(String::as_str).collect();
+    let hint = match nearest(name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if names.is_empty() => "the file has no [profile.NAME] table".to_owned(),
+        None => format!("it has {}", names.join(", ")),
+    };
+    Error::usage(format!("no profile `{name}` in {}", path.display())).hint(hint)
+}
+
+/// The embedded defaults as text, by the variable that overrides them; for the help.
+pub fn default_texts() -> BTreeMap<String, String> {
+    let sections: toml::Table = toml::from_str(DEFAULTS).unwrap_or_default();
+    let mut texts = BTreeMap::new();
+    for (section, knobs) in &sections {
+        for (knob, value) in knobs.as_table().into_iter().flatten() {
+            texts.insert(variable(section, knob), plain(value));
+        }
+    }
+    texts
+}
+
+/// A TOML value as one would type it after a flag.
+fn plain(value: &toml::Value) -> String {
+    match value {
+        toml::Value::String(text) => text.clone(),
+        toml::Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
+        other => other.to_string(),
+    }
+}
+
+/// The one place that reads the environment for settings.
+#[expect(clippy::disallowed_methods, reason = "this is the loader")]
+fn environment(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_is_near() {
+        assert_eq!(nearest("tiemout", ["timeout", "trials"]), Some("timeout"));
+        assert_eq!(nearest("xyz", ["timeout", "trials"]), None);
+    }
+
+    #[test]
+    fn defaults_are_read_without_any_file() {
+        let source = Source { path: Some(NO_FILE.into()), profile: None };
+        assert!(Config::load(&source).is_ok());
+    }
+}

@@ -1,0 +1,102 @@
+//! Where a setting's value came from: asked by `hardy config show`.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use super::{Config, Layer, Profile};
+use crate::error::Error;
+
+/// A layer of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Embedded in the program.
+    Default,
+    /// `[profile.NAME]` of the file.
+    Profile(String),
+    /// A variable of the environment.
+    Environment(String),
+    /// A table of the file outside the profiles.
+    File,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::Profile(name) => write!(f, "profile.{name}"),
+            Origin::Environment(variable) => f.write_str(variable),
+            Origin::File => f.write_str("file"),
+        }
+    }
+}
+
+/// A setting, what it is, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value {
+    /// Dotted name, such as `probe.count`.
+    pub name: String,
+    /// The value; a secret reads `(redacted)`.
+    pub value: Json,
+    /// The layer that decided.
+    pub origin: Origin,
+}
+
+pub(super) fn values(config: &Config) -> Result<Vec<Value>, Error> {
+    let mut values = Vec::new();
+    for (name, target) in &config.targets {
+        flatten(&format!("targets.{name}"), &json(target)?, &Origin::File, &mut values);
+    }
+    let environment = Profile::from_environment()?;
+    let mut layers = vec![json(&environment)?];
+    for (_, profile) in &config.layers {
+        layers.push(json(profile)?);
+    }
+    let merged = json(&environment.or(config.profile.clone()))?;
+    for (section, knobs) in objects(&merged) {
+        for (knob, value) in objects(knobs).filter(|(_, value)| !value.is_null()) {
+            let decided = layers.iter().position(|layer| !layer[section][knob].is_null());
+            let origin = match decided {
+                Some(lower) if lower > 0 => config.layers[lower - 1].0.clone(),
+                _ => Origin::Environment(variable(section, knob)),
+            };
+            values.push(Value { name: format!("{section}.{knob}"), value: value.clone(), origin });
+        }
+    }
+    Ok(values)
+}
+
+/// The name of the variable that sets a knob: `HARDY_PROBE_COUNT`.
+pub fn variable(section: &str, knob: &str) -> String {
+    format!("HARDY_{section}_{knob}").to_uppercase()
+}
+
+fn flatten(prefix: &str, value: &Json, origin: &Origin, into: &mut Vec<Value>) {
+    match value {
+        Json::Null => {}
+        Json::Object(fields) => {
+            for (name, field) in fields {
+                let field = if is_secret(name) { &Json::String("(redacted)".into()) } else { field };
+                flatten(&format!("{prefix}.{name}"), field, origin, into);
+            }
+        }
+        _ => into.push(Value { name: prefix.to_owned(), value: value.clone(), origin: origin.clone() }),
+    }
+}
+
+/// Names under which people keep what nobody else should read.
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["authorization", "cookie", "password", "secret", "token", "api-key"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
+fn objects(value: &Json) -> impl Iterator<Item = (&String, &Json)> {
+    value.as_object().into_iter().flatten()
+}
+
+fn json<T: Serialize>(value: &T) -> Result<Json, Error> {
+    serde_json::to_value(value).map_err(|e| Error::unknown("cannot show the configuration").because(e))
+}

@@ -1,0 +1,70 @@
+//! The documented exit codes. Nothing else in the house knows their numbers.
+
+use std::process::ExitCode;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What a report says about its subject.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// As it should be: exit 0.
+    Good,
+    /// Found out, and it is not as it should be: exit 1.
+    Bad,
+    /// Could not find out: exit 3. Never counted as good.
+    Unknown,
+}
+
+/// An exit code of the table in design.md section 3.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exit(u8);
+
+impl Exit {
+    /// Done, and the verdict is good.
+    pub const GOOD: Exit = Exit(0);
+    /// Done, and the verdict is bad.
+    pub const BAD: Exit = Exit(1);
+    /// Usage or configuration error: nothing was done.
+    pub const USAGE: Exit = Exit(2);
+    /// Could not find out.
+    pub const UNKNOWN: Exit = Exit(3);
+    /// `--wait` ran out in `probe --until`.
+    pub const WAIT_ENDED: Exit = Exit(124);
+
+    /// Ended by a signal, by its number: 130 for SIGINT, 143 for SIGTERM.
+    pub fn signal(number: i32) -> Exit {
+        Exit(128u8.saturating_add(u8::try_from(number).unwrap_or(u8::MAX)))
+    }
+
+    /// The number that the shell sees.
+    pub fn code(self) -> u8 {
+        self.0
+    }
+}
+
+impl From<Verdict> for Exit {
+    fn from(verdict: Verdict) -> Exit {
+        match verdict {
+            Verdict::Good => Exit::GOOD,
+            Verdict::Bad => Exit::BAD,
+            Verdict::Unknown => Exit::UNKNOWN,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit.0)
+    }
+}
+
+/// The exit codes as the long help and the man pages show them.
+pub const TABLE: &str = "\
+  0        done, and the verdict is good
+  1        done, and the verdict is bad
+  2        usage or configuration error: nothing was done
+  3        could not find out: unreachable, no permission, I/O error
+  124      --wait ran out in probe --until
+  130/143  interrupted by SIGINT/SIGTERM, after the partial report";

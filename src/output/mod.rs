@@ -1,0 +1,297 @@
+//! The only printer: every report leaves through here, for a person or for a machine.
+//! stdout carries the result and nothing else; everything beside it goes to stderr.
+//! It decides nothing: success is the report's matter, and no network is touched here.
+
+mod file;
+mod human;
+mod junit;
+mod live;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::builder::styling::{AnsiColor, Style};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::error::Error;
+use crate::exit::{Exit, Verdict};
+use crate::metrics::Metric;
+
+pub use human::{Human, Table, Tone, printable, sparkline};
+pub use junit::{Case, Outcome};
+pub use live::Live;
+
+/// What a command found, and how it is shown.
+pub trait Report: Serialize + JsonSchema {
+    /// Name and version of the JSON form, such as `hardy.probe/v1`; additive within a version.
+    const SCHEMA: &'static str;
+
+    /// Whether a signal is the normal end of this command, so that it does not change the exit code.
+    const ENDS_BY_SIGNAL: bool = false;
+
+    /// What the report says about its subject.
+    fn verdict(&self) -> Verdict;
+
+    /// The exit code; only a report with a code of its own overrides it.
+    fn exit(&self) -> Exit {
+        self.verdict().into()
+    }
+
+    /// The form for people.
+    fn human(&self, out: &mut Human<'_>) -> io::Result<()>;
+
+    /// The test cases of the JUnit form; none where that form makes no sense.
+    fn cases(&self) -> Vec<Case> {
+        Vec::new()
+    }
+
+    /// The values of the Prometheus form; none where that form makes no sense.
+    fn metrics(&self) -> Vec<Metric> {
+        Vec::new()
+    }
+}
+
+/// The JSON document around every report.
+#[derive(Serialize)]
+struct Document<'a, R> {
+    schema: &'static str,
+    verdict: Verdict,
+    data: &'a R,
+}
+
+/// For whom stdout is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Format {
+    /// Text for people.
+    Human,
+    /// One JSON document.
+    Json,
+}
+
+/// When something is shown that only a terminal can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum When {
+    /// On a terminal.
+    Auto,
+    /// In any case.
+    Always,
+    /// Not at all.
+    Never,
+}
+
+/// `--report FORMAT=FILE`: a second form of the same report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReportFile {
+    format: file::Format,
+    path: PathBuf,
+}
+
+impl FromStr for ReportFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let form = || format!("expected FORMAT=FILE, with {} as FORMAT", file::Format::NAMES);
+        let (format, path) = text.split_once('=').ok_or_else(form)?;
+        let format = format.parse().map_err(|()| form())?;
+        if path.is_empty() || path == "-" {
+            return Err(
+                "expected a file: stdout belongs to the result (use -o json for JSON on stdout)".into()
+            );
+        }
+        Ok(ReportFile { format, path: path.into() })
+    }
+}
+
+/// The choices of the command line about output.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The form on stdout.
+    pub format: Format,
+    /// Further forms, in files.
+    pub reports: Vec<ReportFile>,
+    /// Colour.
+    pub color: When,
+    /// Bars and live tables on stderr.
+    pub progress: When,
+    /// Only errors and the result.
+    pub quiet: bool,
+    /// More about what is done.
+    pub verbose: bool,
+}
+
+/// The way to the terminal. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Console {
+    settings: Settings,
+    stdout_color: bool,
+    stderr_color: bool,
+}
+
+impl Console {
+    /// Looks at the terminal and the environment once.
+    pub fn new(settings: &Settings) -> Console {
+        Console {
+            stdout_color: colored(settings.color, io::stdout().is_terminal()),
+            stderr_color: colored(settings.color, io::stderr().is_terminal()),
+            settings: settings.clone(),
+        }
+    }
+
+    /// Prints the report on stdout and into the files asked for; returns its exit code.
+    pub fn emit<R: Report>(&self, report: &R) -> Result<Exit, Error> {
+        self.event(report)?;
+        for file in &self.settings.reports {
+            file::write(file, report)?;
+        }
+        Ok(report.exit())
+    }
+
+    /// Prints one report of a stream: a line of JSON, or its human form.
+    pub fn event<R: Report>(&self, report: &R) -> Result<(), Error> {
+        let text = match self.settings.format {
+            Format::Json => json(report)? + "\n",
+            Format::Human => self.human(report),
+        };
+        self.emit_text(&text).map(|_| ())
+    }
+
+    /// Prints text as the result; a reader that has gone away is no error.
+    pub fn emit_text(&self, text: &str) -> Result<Exit, Error> {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Error::unknown("cannot write the result to stdout").because(e))
+            }
+            _ => Ok(Exit::GOOD),
+        }
+    }
+
+    /// The human form of a report as text, styled for stdout.
+    fn human<R: Report>(&self, report: &R) -> String {
+        let mut text = Vec::new();
+        let mut human = Human::new(&mut text, width(&io::stdout()), self.stdout_color);
+        // Writing into memory cannot fail.
+        let _ = report.human(&mut human);
+        String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Whether stdout carries JSON.
+    pub fn is_json(&self) -> bool {
+        self.settings.format == Format::Json
+    }
+
+    /// Whether `--verbose` was given.
+    pub fn is_verbose(&self) -> bool {
+        self.settings.verbose
+    }
+
+    /// A line for the operator on stderr, unless `--quiet`.
+    pub fn note(&self, text: &str) {
+        if !self.settings.quiet {
+            self.stderr(text);
+        }
+    }
+
+    /// The same, only where a person sits at the terminal.
+    pub fn interactive_note(&self, text: &str) {
+        if io::stderr().is_terminal() {
+            self.note(text);
+        }
+    }
+
+    /// A line on stderr with `--verbose`.
+    pub fn detail(&self, text: &str) {
+        if self.settings.verbose {
+            self.stderr(text);
+        }
+    }
+
+    /// Something that the operator should look at: on stderr, even with `--quiet`.
+    pub fn warn(&self, text: &str) {
+        self.stderr(&format!("{} {text}", self.styled("warning:", AnsiColor::Yellow.on_default().bold())));
+    }
+
+    /// Prints the error in its three parts; returns its exit code.
+    pub fn fail(&self, error: &Error) -> Exit {
+        let red = AnsiColor::Red.on_default().bold();
+        let mut text = format!("{} {error}", self.styled("error:", red));
+        for cause in error.causes() {
+            text += &format!("\n  caused by: {cause}");
+        }
+        if let Some(hint) = error.advice() {
+            text += &format!("\n{} {hint}", self.styled("hint:", AnsiColor::Cyan.on_default().bold()));
+        }
+        self.stderr(&text);
+        error.exit()
+    }
+
+    /// Lines on stderr that are redrawn while work goes on; nothing where no terminal shows them.
+    pub fn live(&self) -> Live {
+        let terminal = io::stderr().is_terminal() && !is_set("CI");
+        let shown = match self.settings.progress {
+            When::Auto => terminal && !self.settings.quiet && !self.settings.verbose,
+            When::Always => true,
+            When::Never => false,
+        };
+        Live::new(shown, width(&io::stderr()), self.stderr_color)
+    }
+
+    fn styled(&self, text: &str, style: Style) -> String {
+        if self.stderr_color { format!("{style}{text}{style:#}") } else { text.to_owned() }
+    }
+
+    fn stderr(&self, text: &str) {
+        // Nobody is left to be told that stderr is gone.
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+}
+
+/// A usage error, or the help and version that were asked for, in the parser's own words.
+pub fn print_usage(usage: &clap::Error) -> Exit {
+    // A reader that has gone away is no error.
+    let _ = usage.print();
+    if usage.use_stderr() { Exit::USAGE } else { Exit::GOOD }
+}
+
+/// One JSON document: indented for a terminal, on one line for a pipe.
+fn json<R: Report>(report: &R) -> Result<String, Error> {
+    let document = Document { schema: R::SCHEMA, verdict: report.verdict(), data: report };
+    let text = if io::stdout().is_terminal() {
+        serde_json::to_string_pretty(&document)
+    } else {
+        serde_json::to_string(&document)
+    };
+    text.map_err(|e| Error::unknown("cannot write the report as JSON").because(e))
+}
+
+/// `--color` > `NO_COLOR` > `CLICOLOR_FORCE` > is it a terminal that can?
+fn colored(color: When, terminal: bool) -> bool {
+    match color {
+        When::Always => true,
+        When::Never => false,
+        When::Auto if is_set("NO_COLOR") => false,
+        When::Auto if is_set("CLICOLOR_FORCE") => true,
+        When::Auto => terminal && !is_value("TERM", "dumb"),
+    }
+}
+
+/// Columns of the terminal; 80 where there is none, so that a log reads like a screen.
+fn width(stream: &impl std::os::fd::AsFd) -> usize {
+    const WITHOUT_TERMINAL: usize = 80;
+    match rustix::termios::tcgetwinsize(stream) {
+        Ok(size) if size.ws_col > 0 => size.ws_col.into(),
+        _ => WITHOUT_TERMINAL,
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "conventions about the terminal, not settings of hardy")]
+fn is_set(name: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0")
+}
+
+#[expect(clippy::disallowed_methods, reason = "conventions about the terminal, not settings of hardy")]
+fn is_value(name: &str, expected: &str) -> bool {
+    std::env::var_os(name).is_some_and(|value| value == expected)
+}
