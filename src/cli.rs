@@ -117,6 +117,7 @@ pub fn command() -> clap::Command {
 fn complete_help(command: clap::Command, defaults: &BTreeMap<String, String>) -> clap::Command {
     let examples = command.get_after_long_help().map(|text| format!("{text}\n\n")).unwrap_or_default();
     command
+        .disable_help_subcommand(true)
         .after_long_help(format!("{examples}Exit codes:\n{}", exit::TABLE))
         .mut_args(|arg| with_origin(arg, defaults))
         .mut_subcommands(|sub| complete_help(sub, defaults))
@@ -124,7 +125,13 @@ fn complete_help(command: clap::Command, defaults: &BTreeMap<String, String>) ->
 
 /// Adds default and variable to the help of an argument; the short help keeps to one line.
 fn with_origin(arg: Arg, defaults: &BTreeMap<String, String>) -> Arg {
-    let Some(variable) = arg.get_env().map(|v| v.to_string_lossy().into_owned()) else { return arg };
+    let Some(variable) = arg.get_env().map(|v| v.to_string_lossy().into_owned()) else {
+        // The man pages know only the long form.
+        return match (arg.get_help().cloned(), arg.get_long_help()) {
+            (Some(help), None) => arg.long_help(help),
+            _ => arg,
+        };
+    };
     let default = defaults.get(&variable).map(|text| format!(" [default: {text}]")).unwrap_or_default();
     let short = arg.get_help().map(ToString::to_string).unwrap_or_default();
     let long = arg.get_long_help().map_or_else(|| short.clone(), ToString::to_string);

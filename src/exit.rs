@@ -61,8 +61,7 @@ impl From<Exit> for ExitCode {
 }
 
 /// The exit codes as the long help and the man pages show them.
-pub const TABLE: &str = "\
-  0        done, and the verdict is good
+pub const TABLE: &str = "  0        done, and the verdict is good
   1        done, and the verdict is bad
   2        usage or configuration error: nothing was done
   3        could not find out: unreachable, no permission, I/O error

@@ -27,6 +27,9 @@ enum Shell {
     Powershell,
 }
 
+/// From a directory of `fpath`, zsh runs the script at the first Tab: that one wants an answer too.
+const AUTOLOADED: &str = "[[ $funcstack[1] == _hardy ]] && _clap_dynamic_completer_hardy \"$@\"\n";
+
 /// The script; it calls whatever `hardy` is in the PATH.
 pub fn run(args: &Args) -> Result<String, Error> {
     let completer: &dyn EnvCompleter = match args.shell {
@@ -40,5 +43,9 @@ pub fn run(args: &Args) -> Result<String, Error> {
     completer
         .write_registration(complete::VARIABLE, "hardy", "hardy", "hardy", &mut script)
         .map_err(|e| Error::unknown("cannot write the completion script").because(e))?;
-    Ok(String::from_utf8_lossy(&script).into_owned())
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    if let Shell::Zsh = args.shell {
+        script += AUTOLOADED;
+    }
+    Ok(script)
 }

@@ -1,0 +1,56 @@
+# `make demo` shows what hardy does; `make test` is what guards main; `make bench` measures.
+# Each installs what it needs (with apt-get where that exists) and is safe to run twice.
+
+CARGO  ?= cargo
+PREFIX ?= /usr/local
+HARDY  := target/release/hardy
+
+.PHONY: help demo build test install bench pages deny
+
+help:
+	@echo 'make demo       build the release binary and run the story: a server fails, a breaker copes'
+	@echo 'make test       formatting, lints, docs, unit tests, black-box tests, man pages, completions'
+	@echo 'make bench      ratios against the tools that one would use instead'
+	@echo 'make install    binary, man pages and completions below PREFIX ($(PREFIX))'
+	@echo 'make pages      write man/ and completions/ anew after a change of the command line'
+	@echo 'make deny       licences and sources of all dependencies (needs cargo-deny)'
+
+build:
+	@tests/setup/install cc:gcc
+	$(CARGO) build --release --locked
+
+demo: build
+	@tests/demo $(HARDY)
+
+test:
+	@tests/setup/install cc:gcc curl openssl zsh fish mandoc
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items --quiet
+	$(CARGO) test --locked
+
+bench:
+	@tests/setup/install cc:gcc wrk nginx:nginx-light go:golang-go etcdctl:etcd-client taskset:util-linux
+	$(CARGO) bench --locked --bench breaker -- --noplot
+	$(CARGO) bench --locked --bench peers
+
+install: build
+	install -Dm755 $(HARDY) $(DESTDIR)$(PREFIX)/bin/hardy
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m644 man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1/
+	install -Dm644 completions/hardy.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/hardy
+	install -Dm644 completions/_hardy $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_hardy
+	install -Dm644 completions/hardy.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/hardy.fish
+
+pages:
+	$(CARGO) build --locked
+	rm -rf man completions && mkdir completions
+	target/debug/hardy man --dir man
+	target/debug/hardy completions bash >completions/hardy.bash
+	target/debug/hardy completions zsh >completions/_hardy
+	target/debug/hardy completions fish >completions/hardy.fish
+	target/debug/hardy completions elvish >completions/hardy.elv
+	target/debug/hardy completions powershell >completions/_hardy.ps1
+
+deny:
+	$(CARGO) deny check licenses bans sources

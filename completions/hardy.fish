@@ -1,0 +1,1 @@
+complete --keep-order --exclusive --command hardy --arguments "(HARDY_COMPLETE=fish hardy -- (commandline --current-process --tokenize --cut-at-cursor) (commandline --current-token))"
