@@ -10,15 +10,18 @@
 //! - `cli`, `app`, `complete`: the grammar, what a command receives, completion candidates
 //! - [`config`], [`output`], [`shutdown`]: the one loader, the only printer, signals as a token
 //! - [`error`], [`exit`]: what failed and what to try next; the documented exit codes
+//! - [`breaker`], [`histogram`]: the circuit breaker and the latencies, as pure values; time comes in as an argument
 //! - [`metrics`], [`units`]: Prometheus text; durations, sizes, rates and percentages as people write them
 
 mod app;
+pub mod breaker;
 mod cli;
 mod cmd;
 mod complete;
 pub mod config;
 pub mod error;
 pub mod exit;
+pub mod histogram;
 pub mod metrics;
 pub mod output;
 pub mod shutdown;

@@ -1,0 +1,244 @@
+//! Latencies: recorded in microseconds to three significant digits, merged, and summed up.
+//!
+//! Thin over `hdrhistogram`, with three rules of its own. The first samples are kept as they are, so
+//! that a thousand targets with a handful of samples each cost kilobytes. Minimum, mean and maximum
+//! are exact. And no quantile is shown that the samples cannot bear: with fewer than a hundred, a p99
+//! would be the maximum under another name. Quantiles are never averaged: merge, then ask.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Samples kept one by one before they are put in buckets.
+const FEW: usize = 128;
+/// Quantiles do not tell longer times apart.
+const LONGEST_US: u64 = 3_600_000_000;
+
+type Buckets = hdrhistogram::Histogram<u64>;
+
+/// A distribution of durations. Grows with the longest one, to 200 KiB for an hour.
+#[derive(Clone, Debug, Default)]
+pub struct Histogram {
+    few: Vec<u64>,
+    /// Once there, `few` is empty.
+    many: Option<Buckets>,
+    count: u64,
+    sum_us: u128,
+    min_us: u64,
+    max_us: u64,
+}
+
+/// What a distribution amounts to, in microseconds. `null` where there are too few samples to say.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// Samples.
+    pub count: u64,
+    /// Shortest, exact.
+    pub min_us: Option<u64>,
+    /// Exact but for the fraction.
+    pub mean_us: Option<u64>,
+    /// Half of the samples are at most this.
+    pub p50_us: Option<u64>,
+    /// From 10 samples on.
+    pub p90_us: Option<u64>,
+    /// From 20 samples on.
+    pub p95_us: Option<u64>,
+    /// From 100 samples on.
+    pub p99_us: Option<u64>,
+    /// From 1000 samples on.
+    pub p999_us: Option<u64>,
+    /// Longest, exact.
+    pub max_us: Option<u64>,
+}
+
+impl Histogram {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one sample.
+    pub fn record(&mut self, duration: Duration) {
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.note(1, us.into(), us, us);
+        self.add(us);
+    }
+
+    /// Adds all samples of the other.
+    pub fn merge(&mut self, other: &Self) {
+        if other.count == 0 {
+            return;
+        }
+        self.note(other.count, other.sum_us, other.min_us, other.max_us);
+        other.few.iter().for_each(|us| self.add(*us));
+        if let Some(many) = &other.many {
+            merge_into(self.buckets(), many);
+        }
+    }
+
+    /// The number of samples.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The duration that a share `q` (0 to 1) of the samples does not exceed. `None` when not even
+    /// one sample may be expected above it, but for the median, which one sample is enough for.
+    pub fn quantile(&self, q: f64) -> Option<Duration> {
+        self.quantile_us(q).map(Duration::from_micros)
+    }
+
+    /// All of it in a few numbers.
+    pub fn summary(&self) -> Summary {
+        let some = self.count > 0;
+        let mean = self.sum_us.checked_div(self.count.into());
+        Summary {
+            count: self.count,
+            min_us: some.then_some(self.min_us),
+            mean_us: mean.and_then(|mean| u64::try_from(mean).ok()),
+            p50_us: self.quantile_us(0.5),
+            p90_us: self.quantile_us(0.9),
+            p95_us: self.quantile_us(0.95),
+            p99_us: self.quantile_us(0.99),
+            p999_us: self.quantile_us(0.999),
+            max_us: some.then_some(self.max_us),
+        }
+    }
+
+    fn note(&mut self, count: u64, sum_us: u128, min_us: u64, max_us: u64) {
+        self.min_us = if self.count == 0 { min_us } else { self.min_us.min(min_us) };
+        self.max_us = self.max_us.max(max_us);
+        self.count += count;
+        self.sum_us += sum_us;
+    }
+
+    fn add(&mut self, us: u64) {
+        if self.many.is_none() && self.few.len() < FEW {
+            self.few.push(us);
+        } else {
+            record_into(self.buckets(), us);
+        }
+    }
+
+    /// The buckets, with the samples moved in that were kept one by one.
+    fn buckets(&mut self) -> &mut Buckets {
+        let many = self.many.get_or_insert_with(empty);
+        std::mem::take(&mut self.few).into_iter().for_each(|us| record_into(many, us));
+        many
+    }
+
+    fn quantile_us(&self, q: f64) -> Option<u64> {
+        // A little is added because 10 * (1 - 0.9) is a hair less than 1.
+        let above = self.count as f64 * (1.0 - q) + 1e-6;
+        if self.count == 0 || (above < 1.0 && q != 0.5) {
+            return None;
+        }
+        let value = match &self.many {
+            Some(many) => many.value_at_quantile(q),
+            None => nearest_rank(&self.few, q)?,
+        };
+        Some(value.clamp(self.min_us, self.max_us))
+    }
+}
+
+/// The smallest sample that a share `q` of all does not exceed; what hdrhistogram means by it too.
+fn nearest_rank(samples: &[u64], q: f64) -> Option<u64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_unstable();
+    let rank = (q * sorted.len() as f64).ceil() as usize;
+    sorted.get(rank.saturating_sub(1)).copied()
+}
+
+#[expect(clippy::expect_used, reason = "three digits are within the bounds of the library")]
+fn empty() -> Buckets {
+    Buckets::new(3).expect("a histogram of three significant digits")
+}
+
+#[expect(clippy::expect_used, reason = "it resizes itself for any value of this range")]
+fn record_into(buckets: &mut Buckets, us: u64) {
+    buckets.record(us.min(LONGEST_US)).expect("a value within an hour");
+}
+
+#[expect(clippy::expect_used, reason = "it resizes itself for any histogram of the same precision")]
+fn merge_into(buckets: &mut Buckets, other: &Buckets) {
+    buckets.add(other).expect("a histogram of the same precision");
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(samples: impl IntoIterator<Item = u64>) -> Histogram {
+        let mut histogram = Histogram::new();
+        samples.into_iter().for_each(|us| histogram.record(Duration::from_micros(us)));
+        histogram
+    }
+
+    #[test]
+    fn nothing_is_said_of_no_samples() {
+        assert_eq!(Histogram::new().summary(), Summary::default());
+        assert_eq!(Histogram::new().quantile(0.5), None);
+    }
+
+    #[test]
+    fn a_quantile_is_shown_once_a_sample_can_lie_above_it() {
+        let shown = |count| {
+            let summary = of(1..=count).summary();
+            [summary.p50_us, summary.p90_us, summary.p95_us, summary.p99_us, summary.p999_us].map(|q| q.is_some())
+        };
+        assert_eq!(shown(1), [true, false, false, false, false]);
+        assert_eq!(shown(9), [true, false, false, false, false]);
+        assert_eq!(shown(10), [true, true, false, false, false]);
+        assert_eq!(shown(20), [true, true, true, false, false]);
+        assert_eq!(shown(99), [true, true, true, false, false]);
+        assert_eq!(shown(100), [true, true, true, true, false]);
+        assert_eq!(shown(1000), [true; 5]);
+    }
+
+    #[test]
+    fn few_samples_are_exact() {
+        let summary = of([30_001, 10_007, 20_011]).summary();
+        assert_eq!((summary.min_us, summary.p50_us, summary.max_us), (Some(10_007), Some(20_011), Some(30_001)));
+        assert_eq!((summary.count, summary.mean_us), (3, Some(20_006)));
+    }
+
+    #[test]
+    fn the_longest_durations_are_counted() {
+        let mut histogram = of(std::iter::repeat_n(u64::MAX, 200));
+        histogram.record(Duration::MAX);
+        let summary = histogram.summary();
+        assert_eq!((summary.count, summary.mean_us, summary.max_us), (201, Some(u64::MAX), Some(u64::MAX)));
+    }
+
+    #[test]
+    fn the_summary_is_json_with_nulls() {
+        let json = serde_json::to_string(&of([5]).summary()).unwrap();
+        let expected = r#"{"count":1,"min_us":5,"mean_us":5,"p50_us":5,"p90_us":null,"p95_us":null,"p99_us":null,"p999_us":null,"max_us":5}"#;
+        assert_eq!(json, expected);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn quantiles_are_those_of_the_sorted_samples(mut samples in prop::collection::vec(0..LONGEST_US, 1..2000)) {
+            let histogram = of(samples.iter().copied());
+            samples.sort_unstable();
+            for q in [0.5, 0.9, 0.95, 0.99, 0.999] {
+                let Some(found) = histogram.quantile(q) else { continue };
+                let exact = samples[(q * samples.len() as f64).ceil() as usize - 1];
+                let found = found.as_micros() as u64;
+                prop_assert!(found.abs_diff(exact) <= exact / 1000, "q {q}: {found} for {exact}");
+            }
+        }
+
+        #[test]
+        fn merging_is_recording_all(parts in prop::collection::vec(prop::collection::vec(0u64..100_000_000, 0..300), 0..5)) {
+            let mut merged = Histogram::new();
+            parts.iter().for_each(|part| merged.merge(&of(part.iter().copied())));
+            prop_assert_eq!(merged.summary(), of(parts.concat()).summary());
+        }
+    }
+}
