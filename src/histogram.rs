@@ -186,7 +186,8 @@ mod tests {
     fn a_quantile_is_shown_once_a_sample_can_lie_above_it() {
         let shown = |count| {
             let summary = of(1..=count).summary();
-            [summary.p50_us, summary.p90_us, summary.p95_us, summary.p99_us, summary.p999_us].map(|q| q.is_some())
+            [summary.p50_us, summary.p90_us, summary.p95_us, summary.p99_us, summary.p999_us]
+                .map(|q| q.is_some())
         };
         assert_eq!(shown(1), [true, false, false, false, false]);
         assert_eq!(shown(9), [true, false, false, false, false]);
@@ -200,7 +201,10 @@ mod tests {
     #[test]
     fn few_samples_are_exact() {
         let summary = of([30_001, 10_007, 20_011]).summary();
-        assert_eq!((summary.min_us, summary.p50_us, summary.max_us), (Some(10_007), Some(20_011), Some(30_001)));
+        assert_eq!(
+            (summary.min_us, summary.p50_us, summary.max_us),
+            (Some(10_007), Some(20_011), Some(30_001))
+        );
         assert_eq!((summary.count, summary.mean_us), (3, Some(20_006)));
     }
 

@@ -57,9 +57,17 @@ fn a_call_through_a_closed_breaker_allocates_nothing() {
 fn a_refused_call_allocates_nothing() {
     let breaker = Breaker::new(Config { request_volume: 1, max_concurrent: 1, ..Config::default() }, 0);
     let permit = breaker.ask(0).unwrap();
-    assert_eq!(allocations_of(|| (0..1000).for_each(|now| assert!(breaker.ask(now).is_err()))), 0, "rejected");
+    assert_eq!(
+        allocations_of(|| (0..1000).for_each(|now| assert!(breaker.ask(now).is_err()))),
+        0,
+        "rejected"
+    );
     assert!(permit.report(Outcome::Failure, Duration::ZERO, 1000).is_some());
-    assert_eq!(allocations_of(|| (1000..2000).for_each(|now| assert!(breaker.ask(now).is_err()))), 0, "short-circuited");
+    assert_eq!(
+        allocations_of(|| (1000..2000).for_each(|now| assert!(breaker.ask(now).is_err()))),
+        0,
+        "short-circuited"
+    );
 }
 
 #[test]

@@ -34,7 +34,10 @@ impl Breaker {
     /// A breaker that goes on where a former process stopped. The calls that were in flight then
     /// are not any more; a trial among them is replaced when its permit lapses.
     pub fn restore(config: Config, state: State) -> Self {
-        Self { config, inner: Mutex::new(Inner { state, transitions: VecDeque::new(), transitions_dropped: 0 }) }
+        Self {
+            config,
+            inner: Mutex::new(Inner { state, transitions: VecDeque::new(), transitions_dropped: 0 }),
+        }
     }
 
     /// May a call be made? If so, hold the permit for as long as the call runs, and report it.

@@ -57,7 +57,7 @@ impl Default for Config {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("breaker {field} must be {must}, not {got}")]
 pub struct ConfigError {
-    /// The field of [`Config`].
+    /// What it is called in the configuration.
     pub field: &'static str,
     /// What is allowed.
     pub must: &'static str,
@@ -85,9 +85,14 @@ impl Config {
                 "1% to 100%",
                 format!("{}%", self.error_threshold_percent),
             ),
-            (self.request_volume >= 1, "request_volume", "at least 1", self.request_volume.to_string()),
+            (self.request_volume >= 1, "volume", "at least 1", self.request_volume.to_string()),
             ((1..=MOST_BUCKETS).contains(&self.buckets), "buckets", "1 to 60", self.buckets.to_string()),
-            (self.window >= ms * self.buckets, "window", "at least 1ms per bucket", format!("{:?}", self.window)),
+            (
+                self.window >= ms * self.buckets,
+                "window",
+                "at least 1ms per bucket",
+                format!("{:?}", self.window),
+            ),
             (self.cooldown >= ms, "cooldown", "at least 1ms", format!("{:?}", self.cooldown)),
             (
                 self.cooldown_max >= self.cooldown,
@@ -167,7 +172,7 @@ mod tests {
         assert_eq!(broken(|c| c.max_concurrent = 0), Err("max_concurrent"));
         assert_eq!(broken(|c| c.error_threshold_percent = 0), Err("error_threshold"));
         assert_eq!(broken(|c| c.error_threshold_percent = 101), Err("error_threshold"));
-        assert_eq!(broken(|c| c.request_volume = 0), Err("request_volume"));
+        assert_eq!(broken(|c| c.request_volume = 0), Err("volume"));
         assert_eq!(broken(|c| c.buckets = 0), Err("buckets"));
         assert_eq!(broken(|c| c.buckets = 61), Err("buckets"));
         assert_eq!(broken(|c| c.window = Duration::from_millis(9)), Err("window"));
@@ -204,7 +209,12 @@ mod tests {
 
     #[test]
     fn the_longest_durations_saturate() {
-        let config = Config { cooldown: Duration::MAX, cooldown_max: Duration::MAX, timeout: Duration::MAX, ..Config::default() };
+        let config = Config {
+            cooldown: Duration::MAX,
+            cooldown_max: Duration::MAX,
+            timeout: Duration::MAX,
+            ..Config::default()
+        };
         assert_eq!(config.cooldown_ms(3, 1), u64::MAX);
         assert_eq!((config.longest_cooldown_ms(), config.lease_ms()), (u64::MAX, u64::MAX));
     }

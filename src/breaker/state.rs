@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::outcome::{Outcome, Tally, Weight};
 use super::window::Window;
-use super::{Config, Millis, Phase, Transition, WindowCounts, Why};
+use super::{Config, Millis, Phase, Transition, Why, WindowCounts};
 
 /// One breaker at one moment. Serialised, it is its persisted form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -215,7 +215,11 @@ impl State {
         }
     }
 
-    pub(super) fn ask(&mut self, config: &Config, now: Millis) -> Result<(Ticket, Option<Transition>), Refusal> {
+    pub(super) fn ask(
+        &mut self,
+        config: &Config,
+        now: Millis,
+    ) -> Result<(Ticket, Option<Transition>), Refusal> {
         self.settle(config, now);
         if let Some(refusal) = self.refusal(config, now) {
             let counter = match refusal {
@@ -225,7 +229,8 @@ impl State {
             *counter = counter.saturating_add(1);
             return Err(refusal);
         }
-        let transition = (self.phase == Phase::Open).then(|| self.enter(Phase::HalfOpen, Why::CooledDown, now));
+        let transition =
+            (self.phase == Phase::Open).then(|| self.enter(Phase::HalfOpen, Why::CooledDown, now));
         let trial = (self.phase == Phase::HalfOpen).then(|| self.grant_trial(config, now));
         self.in_flight = self.in_flight.saturating_add(1);
         Ok((Ticket { generation: self.generation, trial }, transition))
@@ -292,7 +297,9 @@ impl State {
             Phase::Closed => 0,
             Phase::Open => self.until.saturating_sub(now),
             Phase::HalfOpen if self.trials_left(config) => 0,
-            Phase::HalfOpen => self.trials.iter().map(|trial| trial.until).min().unwrap_or(now).saturating_sub(now),
+            Phase::HalfOpen => {
+                self.trials.iter().map(|trial| trial.until).min().unwrap_or(now).saturating_sub(now)
+            }
         };
         if wait > 0 {
             return Some(Refusal::ShortCircuited { retry_after: Duration::from_millis(wait) });
@@ -326,7 +333,8 @@ impl State {
         let tally = self.window.tally(now);
         let (failed, requests) = (tally.failed(), tally.requests());
         // In integers and from one sum, so that rounding or a late count cannot trip it.
-        let bad = u128::from(failed) * 100 >= u128::from(config.error_threshold_percent) * u128::from(requests);
+        let bad =
+            u128::from(failed) * 100 >= u128::from(config.error_threshold_percent) * u128::from(requests);
         let due = bad && requests >= u64::from(config.request_volume);
         due.then(|| self.open(config, Why::Tripped { failed, requests }, now))
     }
@@ -372,6 +380,9 @@ impl State {
 fn known_schema<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
     match u32::deserialize(from)? {
         State::SCHEMA => Ok(State::SCHEMA),
-        other => Err(serde::de::Error::custom(format!("breaker schema {other} is not known, only {}", State::SCHEMA))),
+        other => Err(serde::de::Error::custom(format!(
+            "breaker schema {other} is not known, only {}",
+            State::SCHEMA
+        ))),
     }
 }

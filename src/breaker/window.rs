@@ -64,7 +64,10 @@ impl Window {
     pub(super) fn tally(&self, now: Millis) -> Tally {
         let head = self.head(now);
         let mut sum = Tally::default();
-        self.buckets.iter().filter(|bucket| self.covers(head, bucket)).for_each(|bucket| sum.add(&bucket.tally));
+        self.buckets
+            .iter()
+            .filter(|bucket| self.covers(head, bucket))
+            .for_each(|bucket| sum.add(&bucket.tally));
         sum
     }
 
@@ -162,7 +165,14 @@ mod tests {
     #[test]
     fn a_clock_set_back_a_little_loses_nothing_even_with_one_bucket() {
         for buckets in [1, 2, 10] {
-            let mut window = Window::new(&Config { buckets, window: std::time::Duration::from_secs(buckets.into()), ..Config::default() }, 0);
+            let mut window = Window::new(
+                &Config {
+                    buckets,
+                    window: std::time::Duration::from_secs(buckets.into()),
+                    ..Config::default()
+                },
+                0,
+            );
             window.count(Weight::Success, 10_000);
             window.count(Weight::Failure, 8_000);
             assert_eq!(requests(&window, 8_000), 2, "{buckets} buckets");

@@ -27,8 +27,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Words that a room must not contain, whatever it is called there.
-const FORBIDDEN: &[(&str, &[&str])] =
-    &[("output", &["tokio::net", "reqwest"]), ("config", &["tokio", "reqwest"])];
+const FORBIDDEN: &[(&str, &[&str])] = &[
+    ("output", &["tokio::net", "reqwest"]),
+    ("config", &["tokio", "reqwest"]),
+    ("breaker", &["tokio", "Instant", "SystemTime"]),
+    ("histogram", &["tokio", "Instant", "SystemTime"]),
+];
 
 fn rust_files(directory: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).expect("src can be read") {

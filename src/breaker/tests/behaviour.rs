@@ -110,7 +110,10 @@ fn a_trial_that_is_never_reported_is_replaced_and_then_decides_nothing() {
     assert!(replacement.is_trial());
     assert_eq!(hand.report(lost, Outcome::Failure), None);
     assert_eq!(hand.state.phase(), Phase::HalfOpen);
-    assert_eq!(hand.report(replacement, Outcome::Success).map(|transition| transition.to), Some(Phase::Closed));
+    assert_eq!(
+        hand.report(replacement, Outcome::Success).map(|transition| transition.to),
+        Some(Phase::Closed)
+    );
 }
 
 #[test]

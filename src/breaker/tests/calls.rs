@@ -37,7 +37,8 @@ fn the_transitions_are_listed_and_the_oldest_give_way() {
     }
     let stats = breaker.stats(now);
     assert_eq!((stats.transitions.len(), stats.transitions_dropped, stats.generation), (100, 20, 120));
-    let last: Vec<_> = stats.transitions[97..].iter().map(|transition| (transition.to, transition.why)).collect();
+    let last: Vec<_> =
+        stats.transitions[97..].iter().map(|transition| (transition.to, transition.why)).collect();
     let expected = [
         (Phase::Open, Why::Tripped { failed: 1, requests: 1 }),
         (Phase::HalfOpen, Why::CooledDown),

@@ -6,7 +6,8 @@ use super::*;
 
 /// A record some way into its life: `calls` are gaps between calls and whether each fails.
 fn record(calls: &[(u16, bool)]) -> Hand {
-    let mut hand = Hand::new(Config { trials: 3, request_volume: 3, cooldown: Duration::from_secs(1), ..steady() });
+    let mut hand =
+        Hand::new(Config { trials: 3, request_volume: 3, cooldown: Duration::from_secs(1), ..steady() });
     for (gap, fails) in calls {
         if let Ok(ticket) = hand.wait((*gap).into()).ask() {
             // Every seventh stays in flight.

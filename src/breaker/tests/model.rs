@@ -84,7 +84,12 @@ impl Model {
             self.enter(Phase::HalfOpen, now);
         }
         let trial = self.phase == Phase::HalfOpen;
-        self.calls.push(Call { id, generation: self.generation, lease: trial.then_some(lease), orphan: false });
+        self.calls.push(Call {
+            id,
+            generation: self.generation,
+            lease: trial.then_some(lease),
+            orphan: false,
+        });
         if trial { Answer::Trial } else { Answer::Call }
     }
 
@@ -109,7 +114,8 @@ impl Model {
             let requests = self.in_window(now, |_| true);
             let failed = self.in_window(now, |sample| sample.slow || sample.outcome != Outcome::Success);
             let share = failed as f64 * 100.0 / requests as f64;
-            let trip = requests >= self.config.request_volume.into() && share >= self.config.error_threshold_percent.into();
+            let trip = requests >= self.config.request_volume.into()
+                && share >= self.config.error_threshold_percent.into();
             return trip.then(|| self.open(now));
         }
         call.lease?;
@@ -140,14 +146,21 @@ impl Model {
     }
 
     pub fn next_trial_in(&self, now: Millis) -> Option<u64> {
-        (self.phase == Phase::Open).then(|| (self.since + self.cooldown).saturating_sub(now).min(self.cooldown))
+        (self.phase == Phase::Open)
+            .then(|| (self.since + self.cooldown).saturating_sub(now).min(self.cooldown))
     }
 
     /// Requests, successes, failures, timeouts, slow.
     pub fn window(&self, now: Millis) -> [u64; 5] {
         let of = |outcome| self.in_window(now, |sample| sample.outcome == outcome);
         let slow = self.in_window(now, |sample| sample.slow);
-        [self.in_window(now, |_| true), of(Outcome::Success), of(Outcome::Failure), of(Outcome::Timeout), slow]
+        [
+            self.in_window(now, |_| true),
+            of(Outcome::Success),
+            of(Outcome::Failure),
+            of(Outcome::Timeout),
+            slow,
+        ]
     }
 
     fn trials(&self) -> impl Iterator<Item = Millis> {

@@ -10,7 +10,11 @@ use super::*;
 #[derive(Clone, Debug)]
 enum Op {
     Ask,
-    Report { which: Index, outcome: Outcome, latency_ms: u64 },
+    Report {
+        which: Index,
+        outcome: Outcome,
+        latency_ms: u64,
+    },
     Forward(Millis),
     Back(Millis),
     /// The process dies: what it wrote remains, its calls are gone.
@@ -26,8 +30,11 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         1 => Just(Outcome::Timeout),
         1 => Just(Outcome::Excluded),
     ];
-    let report = (any::<Index>(), outcome, 0u64..100)
-        .prop_map(|(which, outcome, latency_ms)| Op::Report { which, outcome, latency_ms });
+    let report = (any::<Index>(), outcome, 0u64..100).prop_map(|(which, outcome, latency_ms)| Op::Report {
+        which,
+        outcome,
+        latency_ms,
+    });
     let op = prop_oneof![
         12 => Just(Op::Ask),
         10 => report,
@@ -41,23 +48,29 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 }
 
 fn configs() -> impl Strategy<Value = Config> {
-    let trip = (prop::sample::select(vec![1u8, 33, 50, 100]), 1u32..6, prop::option::of(Just(Duration::from_millis(50))));
+    let trip = (
+        prop::sample::select(vec![1u8, 33, 50, 100]),
+        1u32..6,
+        prop::option::of(Just(Duration::from_millis(50))),
+    );
     let window = prop::sample::select(vec![(10_000u64, 10u32), (10_000, 3), (2_000, 2), (1_000, 1)]);
     let limits = (1u32..6, 1u32..4, prop::sample::select(vec![0u8, 10, 100]), any::<u64>());
-    (trip, window, limits).prop_map(|((threshold, volume, slow), (window, buckets), (at_once, trials, jitter, seed))| Config {
-        error_threshold_percent: threshold,
-        request_volume: volume,
-        slow,
-        window: Duration::from_millis(window),
-        buckets,
-        max_concurrent: at_once,
-        trials,
-        jitter_percent: jitter,
-        seed,
-        cooldown: Duration::from_secs(2),
-        cooldown_max: Duration::from_secs(9),
-        ..Config::default()
-    })
+    (trip, window, limits).prop_map(
+        |((threshold, volume, slow), (window, buckets), (at_once, trials, jitter, seed))| Config {
+            error_threshold_percent: threshold,
+            request_volume: volume,
+            slow,
+            window: Duration::from_millis(window),
+            buckets,
+            max_concurrent: at_once,
+            trials,
+            jitter_percent: jitter,
+            seed,
+            cooldown: Duration::from_secs(2),
+            cooldown_max: Duration::from_secs(9),
+            ..Config::default()
+        },
+    )
 }
 
 /// A breaker and its model, and the calls that run.
@@ -83,10 +96,14 @@ impl Pair {
             Op::Report { which, outcome, latency_ms } if !self.held.is_empty() => {
                 let (id, ticket) = self.held.swap_remove(which.index(self.held.len()));
                 let latency = Duration::from_millis(*latency_ms);
-                let entered = self.hand.report_after(ticket, *outcome, latency).map(|transition| transition.to);
+                let entered =
+                    self.hand.report_after(ticket, *outcome, latency).map(|transition| transition.to);
                 assert_eq!(entered, self.model.report(id, *outcome, latency, self.hand.now));
                 let closed = before != Phase::Closed && self.hand.state.phase() == Phase::Closed;
-                assert!(!closed || (ticket.is_trial() && *outcome == Outcome::Success), "closed by {ticket:?}");
+                assert!(
+                    !closed || (ticket.is_trial() && *outcome == Outcome::Success),
+                    "closed by {ticket:?}"
+                );
             }
             Op::Report { .. } => {}
             Op::Forward(ms) => self.hand.now += ms,
