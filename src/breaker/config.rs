@@ -72,8 +72,8 @@ const MOST_TRIALS: u32 = 100;
 const LEASE_MARGIN: Duration = Duration::from_secs(1);
 
 impl Config {
-    /// Checks every bound. A breaker made from a config that fails here neither panics nor gets
-    /// stuck, but what it decides means nothing.
+    /// Checks every bound. A breaker made from a config that fails here does not panic, but what it
+    /// decides means nothing.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let ms = Duration::from_millis(1);
         let rules = [

@@ -284,7 +284,6 @@ impl State {
                 let latest = now.saturating_add(config.lease_ms());
                 self.trials.retain(|trial| trial.until > now);
                 self.trials.iter_mut().for_each(|trial| trial.until = trial.until.min(latest));
-                self.trial_successes = self.trial_successes.min(config.trial_count() - 1);
             }
         }
         if !self.window.fits(config) {
@@ -297,8 +296,9 @@ impl State {
             Phase::Closed => 0,
             Phase::Open => self.until.saturating_sub(now),
             Phase::HalfOpen if self.trials_left(config) => 0,
+            // Without any permit out (the config asked for more trials before), one more goes through.
             Phase::HalfOpen => {
-                self.trials.iter().map(|trial| trial.until).min().unwrap_or(now).saturating_sub(now)
+                self.trials.iter().map(|trial| trial.until.saturating_sub(now)).min().unwrap_or(0)
             }
         };
         if wait > 0 {
@@ -310,7 +310,7 @@ impl State {
 
     /// A trial that succeeded is not repeated: no more run than are needed to close.
     fn trials_left(&self, config: &Config) -> bool {
-        self.trials.len() + (self.trial_successes as usize) < config.trial_count() as usize
+        self.trials.len().saturating_add(self.trial_successes as usize) < config.trial_count() as usize
     }
 
     fn grant_trial(&mut self, config: &Config, now: Millis) -> u64 {

@@ -191,6 +191,13 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_set_back_far_begins_anew() {
+        let mut window = Window::new(&Config::default(), 3_600_000);
+        window.count(Weight::Success, 3_000);
+        assert_eq!(window.span_ms(4_000), 1_000);
+    }
+
+    #[test]
     fn merging_adds_buckets_of_the_same_number() {
         let (mut left, mut right) = (window(), window());
         left.count(Weight::Success, 5_000);

@@ -90,3 +90,17 @@ fn a_record_of_a_wrong_clock_does_not_hide_the_others() {
     let merged = merge(&good.state, &ahead.state);
     assert_eq!(merged.window(&good.config, good.now).requests, 5);
 }
+
+#[test]
+fn trials_that_run_anywhere_hold_their_permits() {
+    let half_open = |after| {
+        let mut hand = Hand::tripped(Config { trials: 2, ..steady() });
+        hand.wait(after).ask().unwrap();
+        hand
+    };
+    let (early, late) = (half_open(5_000), half_open(6_000));
+    let merged = merge(&late.state, &early.state);
+    assert_eq!(merged, merge(&early.state, &late.state));
+    let mut hand = Hand { state: merged, ..late };
+    assert_eq!(hand.ask(), short_circuited(1_000), "until the earlier of the two lapses");
+}
