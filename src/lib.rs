@@ -10,6 +10,8 @@
 //! - `cli`, `app`, `complete`: the grammar, what a command receives, completion candidates
 //! - [`config`], [`output`], [`shutdown`]: the one loader, the only printer, signals as a token
 //! - [`error`], [`exit`]: what failed and what to try next; the documented exit codes
+//! - [`probe`]: calls targets through breakers, and says what is up
+//! - [`http`]: the only room that builds an HTTP client
 //! - [`breaker`], [`histogram`]: the circuit breaker and the latencies, as pure values; time comes in as an argument
 //! - [`metrics`], [`units`]: Prometheus text; durations, sizes, rates and percentages as people write them
 
@@ -22,8 +24,10 @@ pub mod config;
 pub mod error;
 pub mod exit;
 pub mod histogram;
+pub mod http;
 pub mod metrics;
 pub mod output;
+pub mod probe;
 pub mod shutdown;
 pub mod units;
 

@@ -1,0 +1,59 @@
+//! HTTP as a means: the only place that builds a reqwest client, with its roots and its name look-ups.
+//!
+//! A client is made per call: making one is cheap, it keeps no connection, and so each call has its own
+//! [`PhaseClock`]. Refuses to judge answers, to retry, and to read files or the environment (reqwest itself
+//! honours the proxy variables of the environment).
+
+use std::path::Path;
+use std::sync::Arc;
+
+use reqwest::redirect;
+
+pub mod lookup;
+mod phases;
+mod trust;
+
+pub use lookup::Overrides;
+pub use phases::{Phase, PhaseClock, Phases};
+pub use trust::{CaError, NoRoots, Trust, read_ca};
+
+use lookup::Lookup;
+use phases::{Forgetful, TimedConnect};
+
+/// What a client for one call is made of.
+pub struct Recipe<'a> {
+    /// Which servers to believe.
+    pub trust: &'a Trust,
+    /// Addresses given by hand, before any look-up.
+    pub overrides: Overrides,
+    /// How many redirects to follow; with 0 the redirect itself is the answer.
+    pub redirects: u32,
+    /// Connect to this socket file, whatever the URL says.
+    pub unix_socket: Option<&'a Path>,
+    /// Where the phases of the call are noted.
+    pub clock: Arc<PhaseClock>,
+}
+
+/// Builds a client for one call: system proxies, no pool, HTTP/2 where the server chooses it.
+///
+/// # Errors
+/// When reqwest cannot be set up; never because of the server.
+pub fn client(recipe: Recipe<'_>) -> Result<reqwest::Client, reqwest::Error> {
+    let Recipe { trust, overrides, redirects, unix_socket, clock } = recipe;
+    let policy = match redirects {
+        0 => redirect::Policy::none(),
+        most => redirect::Policy::limited(most as usize),
+    };
+    let tls = trust.client_config(Arc::new(Forgetful::new(clock.clone())));
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("hardy/", env!("CARGO_PKG_VERSION")))
+        .tls_backend_preconfigured(tls)
+        .dns_resolver(Lookup::new(overrides, clock.clone()))
+        .connector_layer(TimedConnect::new(clock))
+        .pool_max_idle_per_host(0)
+        .redirect(policy);
+    if let Some(path) = unix_socket {
+        builder = builder.unix_socket(path);
+    }
+    builder.build()
+}

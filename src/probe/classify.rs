@@ -1,0 +1,211 @@
+//! From the errors of the layers below to a [`Fault`], by their types and kinds, never by their texts.
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
+
+use rustix::io::Errno;
+use rustls::CertificateError;
+
+use super::reason::{Fault, Reason};
+use crate::http::lookup::LookupError;
+use crate::http::{NoRoots, Phase};
+
+/// Why a call that was in `phase` failed with `error`.
+pub fn http_fault(error: &reqwest::Error, phase: Phase) -> Fault {
+    if error.is_redirect() {
+        return Reason::HttpRedirect.because(innermost(error));
+    }
+    if error.is_builder() {
+        return Reason::LocalResources.because(innermost(error));
+    }
+    if let Some(fault) = in_chain(error, phase) {
+        return fault;
+    }
+    // With all I/O and TLS errors told apart, a connection can only have failed in a proxy's tunnel.
+    let reason = if error.is_connect() { Reason::Proxy } else { Reason::HttpProtocol };
+    reason.because(innermost(error))
+}
+
+/// The outermost error of the chain that says why; `None` when none does.
+fn in_chain(error: &(dyn Error + 'static), phase: Phase) -> Option<Fault> {
+    let mut general = None;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(lookup) = error.downcast_ref::<LookupError>() {
+            return Some(lookup_fault(lookup));
+        }
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return Some(tls_fault(tls));
+        }
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            // An io::Error's source() skips the very error that it wraps.
+            let wrapped = io.get_ref().and_then(|inner| in_chain(inner, phase));
+            return wrapped.or_else(|| Some(io_fault(io, phase)));
+        }
+        if let Some(http) = error.downcast_ref::<hyper::Error>() {
+            general = general.or_else(|| hyper_fault(http));
+        }
+        next = error.source();
+    }
+    general
+}
+
+fn hyper_fault(error: &hyper::Error) -> Option<Fault> {
+    let closed = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
+    closed.then(|| Reason::Closed.because("connection closed before the answer was complete"))
+}
+
+/// Why a name could not be looked up: this host's fault, or the name's.
+pub fn lookup_fault(error: &LookupError) -> Fault {
+    match local_reason(&error.source) {
+        Some(local) => local.because(error.to_string()),
+        None => Reason::Dns.because(error.to_string()),
+    }
+}
+
+/// Why an operation on a connection in `phase` failed.
+pub fn io_fault(error: &io::Error, phase: Phase) -> Fault {
+    if let Some(local) = local_reason(error) {
+        return local.because(plain(error));
+    }
+    let handshake = phase == Phase::Tls;
+    let reason = match error.kind() {
+        ErrorKind::ConnectionRefused | ErrorKind::NotFound | ErrorKind::WouldBlock => Reason::ConnectRefused,
+        ErrorKind::TimedOut => Reason::ConnectTimeout,
+        ErrorKind::HostUnreachable => Reason::ConnectUnreachable,
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => Reason::ConnectReset,
+        ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe if handshake => Reason::TlsHandshake,
+        ErrorKind::UnexpectedEof | ErrorKind::BrokenPipe => Reason::Closed,
+        _ if handshake => Reason::TlsHandshake,
+        _ if phase == Phase::Connect => Reason::ConnectRefused,
+        _ => Reason::HttpProtocol,
+    };
+    let detail = match error.kind() {
+        ErrorKind::NotFound => "no such socket".to_owned(),
+        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        _ => format!("{} while {}", plain(error), phase.doing()),
+    };
+    reason.because(detail)
+}
+
+/// The faults of this host among the errors of the operating system.
+fn local_reason(error: &io::Error) -> Option<Reason> {
+    let errno = Errno::from_raw_os_error(error.raw_os_error()?);
+    Some(match errno {
+        Errno::MFILE | Errno::NFILE => Reason::LocalDescriptors,
+        Errno::ADDRNOTAVAIL => Reason::LocalPorts,
+        Errno::NETUNREACH | Errno::NETDOWN | Errno::AFNOSUPPORT => Reason::LocalNetwork,
+        Errno::ACCESS | Errno::PERM => Reason::LocalPermission,
+        Errno::NOMEM | Errno::NOBUFS => Reason::LocalResources,
+        _ => return None,
+    })
+}
+
+/// Why a command could not even be started.
+pub fn spawn_fault(error: &io::Error) -> Fault {
+    let reason = match error.kind() {
+        ErrorKind::NotFound => Reason::LocalCommand,
+        _ => local_reason(error).unwrap_or(Reason::LocalResources),
+    };
+    reason.because(format!("cannot start sh: {}", plain(error)))
+}
+
+fn tls_fault(error: &rustls::Error) -> Fault {
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => {
+            certificate_reason(certificate).because(certificate.to_string())
+        }
+        rustls::Error::Other(other) if other.0.is::<NoRoots>() => {
+            Reason::LocalRoots.because(other.0.to_string())
+        }
+        _ => Reason::TlsHandshake.because(error.to_string()),
+    }
+}
+
+fn certificate_reason(error: &CertificateError) -> Reason {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Reason::TlsCertificateExpired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Reason::TlsCertificateNotYetValid
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Reason::TlsCertificateName
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => Reason::TlsCertificateUntrusted,
+        _ => Reason::TlsCertificateInvalid,
+    }
+}
+
+/// The system's words without Rust's "(os error 111)".
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_lowercase(),
+        None => text,
+    }
+}
+
+/// The last error of the chain: the most particular one.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn os(errno: Errno) -> io::Error {
+        io::Error::from_raw_os_error(errno.raw_os_error())
+    }
+
+    #[test]
+    fn errors_of_the_system_are_told_apart() {
+        let cases = [
+            (Errno::CONNREFUSED, Reason::ConnectRefused),
+            (Errno::NOENT, Reason::ConnectRefused),
+            (Errno::TIMEDOUT, Reason::ConnectTimeout),
+            (Errno::HOSTUNREACH, Reason::ConnectUnreachable),
+            (Errno::CONNRESET, Reason::ConnectReset),
+            (Errno::MFILE, Reason::LocalDescriptors),
+            (Errno::NETUNREACH, Reason::LocalNetwork),
+            (Errno::ADDRNOTAVAIL, Reason::LocalPorts),
+            (Errno::ACCESS, Reason::LocalPermission),
+        ];
+        for (errno, reason) in cases {
+            assert_eq!(io_fault(&os(errno), Phase::Connect).reason, reason, "{errno:?}");
+        }
+    }
+
+    #[test]
+    fn the_phase_tells_an_end_of_file_apart() {
+        let end = io::Error::from(ErrorKind::UnexpectedEof);
+        assert_eq!(io_fault(&end, Phase::Tls).reason, Reason::TlsHandshake);
+        assert_eq!(io_fault(&end, Phase::FirstByte).reason, Reason::Closed);
+    }
+
+    #[test]
+    fn a_certificate_error_is_found_inside_an_io_error() {
+        let cases = [
+            (CertificateError::Expired, Reason::TlsCertificateExpired),
+            (CertificateError::NotValidYet, Reason::TlsCertificateNotYetValid),
+            (CertificateError::NotValidForName, Reason::TlsCertificateName),
+            (CertificateError::UnknownIssuer, Reason::TlsCertificateUntrusted),
+            (CertificateError::Revoked, Reason::TlsCertificateInvalid),
+        ];
+        for (error, reason) in cases {
+            let wrapped = io::Error::new(ErrorKind::InvalidData, rustls::Error::InvalidCertificate(error));
+            assert_eq!(in_chain(&wrapped, Phase::Tls).unwrap().reason, reason);
+        }
+    }
+
+    #[test]
+    fn a_failed_look_up_is_dns_unless_this_host_ran_out_of_something() {
+        let failed = |source| lookup_fault(&LookupError { host: "h".into(), source }).reason;
+        assert_eq!(failed(io::Error::other("Name or service not known")), Reason::Dns);
+        assert_eq!(failed(os(Errno::MFILE)), Reason::LocalDescriptors);
+    }
+}
