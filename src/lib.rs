@@ -82,6 +82,7 @@ fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {
 
 async fn dispatch(command: Command, app: &App) -> Result<Exit, Error> {
     match command {
+        Command::Probe(args) => finish(app, &cmd::probe::run(*args, app).await?),
         Command::Config(args) => cmd::config::run(args, app),
         // Already answered in `execute`.
         Command::Completions(_) | Command::Man(_) => Ok(Exit::GOOD),
@@ -89,7 +90,6 @@ async fn dispatch(command: Command, app: &App) -> Result<Exit, Error> {
 }
 
 /// Prints the report and settles the exit code: a signal that cut the work short outranks the verdict.
-#[expect(dead_code, reason = "used by the commands that come next")]
 fn finish<R: Report>(app: &App, report: &R) -> Result<Exit, Error> {
     let exit = app.console.emit(report)?;
     match app.shutdown.signal() {

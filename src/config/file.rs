@@ -8,8 +8,9 @@ use clap::{Args, Command};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::knobs::{BreakerKnobs, Layer};
+use super::knobs::{BreakerKnobs, Layer, ProbeKnobs};
 use super::nearest;
+use super::target::Target;
 use crate::error::Error;
 
 /// A config file.
@@ -22,33 +23,27 @@ pub struct File {
     pub profile: BTreeMap<String, Profile>,
 }
 
-/// Something to be probed.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Target {
-    /// Where it is: `https://api.example/health`, `tcp://db:5432`, `exec:./check.sh`.
-    pub url: String,
-}
-
 /// The settings of one profile, by command.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Profile {
     /// Circuit breakers.
     pub breaker: BreakerKnobs,
+    /// The rounds of a probe.
+    pub probe: ProbeKnobs,
 }
 
 impl Layer for Profile {
     fn or(self, lower: Profile) -> Profile {
-        let Profile { breaker } = self;
-        Profile { breaker: breaker.or(lower.breaker) }
+        let Profile { breaker, probe } = self;
+        Profile { breaker: breaker.or(lower.breaker), probe: probe.or(lower.probe) }
     }
 }
 
 impl Profile {
     /// The settings that the environment has, read by the same definitions as the flags.
     pub(super) fn from_environment() -> Result<Profile, Error> {
-        Ok(Profile { breaker: section()? })
+        Ok(Profile { breaker: section()?, probe: section()? })
     }
 }
 

@@ -5,15 +5,17 @@
 mod file;
 mod knobs;
 mod origin;
+mod target;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-pub use file::{File, Profile, Target};
-pub use knobs::{BreakerKnobs, Layer};
+pub use file::{File, Profile};
+pub use knobs::{BreakerKnobs, FailOn, Layer, ProbeKnobs};
 pub use origin::{Origin, Value, variable};
+pub use target::{Expect, Target};
 
 /// The lowest layer, embedded.
 pub const DEFAULTS: &str = include_str!("default.toml");

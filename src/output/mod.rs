@@ -10,6 +10,8 @@ mod live;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::builder::styling::{AnsiColor, Style};
 use schemars::JsonSchema;
@@ -127,6 +129,7 @@ pub struct Console {
     settings: Settings,
     stdout_color: bool,
     stderr_color: bool,
+    reader_gone: Arc<AtomicBool>,
 }
 
 impl Console {
@@ -136,6 +139,7 @@ impl Console {
             stdout_color: colored(settings.color, io::stdout().is_terminal()),
             stderr_color: colored(settings.color, io::stderr().is_terminal()),
             settings: settings.clone(),
+            reader_gone: Arc::default(),
         }
     }
 
@@ -161,10 +165,12 @@ impl Console {
     pub fn emit_text(&self, text: &str) -> Result<Exit, Error> {
         let mut stdout = io::stdout().lock();
         match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-            Err(e) if e.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Error::unknown("cannot write the result to stdout").because(e))
+            Ok(()) => Ok(Exit::GOOD),
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
+                self.reader_gone.store(true, Ordering::Relaxed);
+                Ok(Exit::GOOD)
             }
-            _ => Ok(Exit::GOOD),
+            Err(e) => Err(Error::unknown("cannot write the result to stdout").because(e)),
         }
     }
 
@@ -175,6 +181,16 @@ impl Console {
         // Writing into memory cannot fail.
         let _ = report.human(&mut human);
         String::from_utf8_lossy(&text).into_owned()
+    }
+
+    /// Whether somebody closed stdout: what is endless and only reports may end then.
+    pub fn reader_is_gone(&self) -> bool {
+        self.reader_gone.load(Ordering::Relaxed)
+    }
+
+    /// Whether a person reads stdout where it is written.
+    pub fn stdout_is_terminal(&self) -> bool {
+        io::stdout().is_terminal()
     }
 
     /// Whether stdout carries JSON.

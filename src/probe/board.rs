@@ -63,6 +63,16 @@ pub enum Goal {
 }
 
 impl Goal {
+    /// `answering`, `up` or `down`.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Goal::Answering => "answering",
+            Goal::Up => "up",
+            Goal::Down => "down",
+        }
+    }
+
     /// Is a target in this state where it should be?
     #[must_use]
     pub fn holds(self, state: State) -> bool {

@@ -3,8 +3,10 @@
 //! its default stands in default.toml, from where the help takes it too.
 
 mod breaker;
+mod probe;
 
 pub use breaker::BreakerKnobs;
+pub use probe::{FailOn, ProbeKnobs};
 
 /// One layer of a section over a lower one.
 pub trait Layer {

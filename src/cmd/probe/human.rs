@@ -1,0 +1,287 @@
+//! How a person reads a probe: a table, what was wrong and when, and one closing line.
+
+use std::io;
+
+use super::report::{Ended, Report};
+use crate::breaker::Phase;
+use crate::histogram::Summary;
+use crate::output::{Human, Table, Tone, printable, sparkline};
+use crate::probe::report::{BreakerReport, Ending, Mark, TransitionReport};
+use crate::probe::{Snapshot, State, StateChange, TargetReport};
+
+/// More targets than these have no details of their own while they are up.
+const FEW: usize = 5;
+/// Details of so many targets fit a report; the table and the JSON form have all.
+const MOST_DETAILS: usize = 20;
+/// A live table must not be higher than a screen.
+const MOST_LIVE: usize = 20;
+/// Columns for the history even where the names are long.
+const LEAST_HISTORY: usize = 12;
+
+/// The whole report.
+pub fn report(out: &mut Human<'_>, report: &Report) -> io::Result<()> {
+    let all: Vec<&TargetReport> = report.targets.iter().collect();
+    table(out, &all)?;
+    let few = all.len() <= FEW;
+    let told: Vec<_> = all.into_iter().filter(|target| few || target.state != State::Up).collect();
+    for target in told.iter().take(MOST_DETAILS) {
+        out.line("")?;
+        details(out, target)?;
+    }
+    if told.len() > MOST_DETAILS {
+        out.line(format!("\n... and {} more that are not up", told.len() - MOST_DETAILS))?;
+    }
+    out.line("")?;
+    let line = closing(out, report);
+    out.line(line)
+}
+
+/// The table while the run goes on, the worst first when not all have room.
+pub fn live(out: &mut Human<'_>, snapshot: &Snapshot) -> io::Result<()> {
+    let mut all: Vec<&TargetReport> = snapshot.targets.iter().collect();
+    let more = all.len().saturating_sub(MOST_LIVE);
+    if more > 0 {
+        all.sort_by_key(|target| target.state == State::Up);
+        all.truncate(MOST_LIVE);
+    }
+    table(out, &all)?;
+    if more > 0 {
+        out.line(format!("... and {more} more"))?;
+    }
+    Ok(())
+}
+
+/// One line about a change of state.
+pub fn change(change: &StateChange) -> String {
+    let StateChange { at, name, from, to, detail } = change;
+    let why = detail.as_ref().map(|detail| format!("  {detail}")).unwrap_or_default();
+    printable(&format!("{at}  {name}  {} -> {}{why}", from.id(), to.id()))
+}
+
+fn table(out: &mut Human<'_>, targets: &[&TargetReport]) -> io::Result<()> {
+    let names: Vec<String> = targets.iter().map(|target| short_name(target)).collect();
+    let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or_default().max(6);
+    let mut rows: Vec<Vec<(Option<Tone>, String)>> = targets.iter().map(|target| cells(target)).collect();
+    let column = |index: usize| rows.iter().map(|row| row[index].1.chars().count()).max().unwrap_or_default();
+    let headers = ["STATE", "OK/CALLS", "P50", "MAX", "BREAKER"];
+    let fixed: usize = headers.iter().enumerate().map(|(i, h)| column(i).max(h.len()) + 2).sum();
+    let room = out.width().saturating_sub(fixed + 2);
+    let name_width = widest.min(room.saturating_sub(LEAST_HISTORY)).max(8);
+    let history_width = room.saturating_sub(name_width).max(1);
+    let mut table = Table::new(&["TARGET", "STATE", "OK/CALLS", "P50", "MAX", "BREAKER", "HISTORY"]);
+    for ((row, target), name) in rows.iter_mut().zip(targets).zip(&names) {
+        row.insert(0, (None, cut(name, name_width)));
+        row.push((None, history(&target.history, history_width)));
+        table.toned_row(std::mem::take(row));
+    }
+    out.table(table)
+}
+
+/// State, calls, latency and breaker.
+fn cells(target: &TargetReport) -> Vec<(Option<Tone>, String)> {
+    let latency = |pick: fn(&Summary) -> Option<u64>| {
+        let us = target.success_us.as_ref().or(target.failure_us.as_ref()).and_then(pick);
+        (None, us.map_or("–".into(), time))
+    };
+    let breaker = &target.breaker;
+    let phase = match (breaker.state, breaker.next_trial_ms) {
+        _ if !breaker.enabled => (Some(Tone::Faint), "off".into()),
+        (Phase::Open, Some(ms)) => (Some(Tone::Bad), format!("open {}", time(ms.saturating_mul(1000)))),
+        (Phase::Open, None) => (Some(Tone::Bad), "open".into()),
+        (Phase::HalfOpen, _) => (Some(Tone::Warn), "half-open".into()),
+        (Phase::Closed, _) => (None, "closed".into()),
+    };
+    let state = (Some(tone(target.state)), target.state.id().to_owned());
+    let calls = (None, format!("{}/{}", target.ok, target.calls));
+    vec![state, calls, latency(|s| s.p50_us), latency(|s| s.max_us), phase]
+}
+
+fn tone(state: State) -> Tone {
+    match state {
+        State::Up => Tone::Good,
+        State::Degraded | State::Unknown => Tone::Warn,
+        State::Down => Tone::Bad,
+    }
+}
+
+/// The name; of an address what tells it apart, since the details have it in full.
+fn short_name(target: &TargetReport) -> String {
+    let name = target.name.strip_prefix("http://").unwrap_or(&target.name);
+    printable(name.strip_suffix('/').unwrap_or(name))
+}
+
+fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
+/// The latest rounds as heights of their latency; ✗ failed, · not called, ? not tested.
+fn history(marks: &[Mark], width: usize) -> String {
+    let latest = &marks[marks.len().saturating_sub(width)..];
+    let good = |mark: &Mark| mark.latency_us.filter(|_| mark.outcome == Ending::Success).map(|us| us as f64);
+    let heights: Vec<_> = latest.iter().map(good).collect();
+    let symbol = |(mark, height): (&Mark, char)| match mark.outcome {
+        Ending::ShortCircuited | Ending::Rejected => '·',
+        Ending::Excluded => '?',
+        Ending::Success | Ending::Failure | Ending::Timeout => height,
+    };
+    latest.iter().zip(sparkline(&heights).chars()).map(symbol).collect()
+}
+
+fn details(out: &mut Human<'_>, target: &TargetReport) -> io::Result<()> {
+    let title = if target.name == target.url {
+        target.url.clone()
+    } else {
+        format!("{}  {}", target.name, target.url)
+    };
+    let title = out.tone(Tone::Strong, &title);
+    out.line(title)?;
+    let mut table = Table::new(&[]);
+    let mut row = |label: &str, text: String| table.row([format!("  {label}"), text]);
+    if !target.reasons.is_empty() {
+        let counts: Vec<_> =
+            target.reasons.iter().map(|(reason, count)| format!("{reason} ×{count}")).collect();
+        row("failures", counts.join(", "));
+    }
+    if let Some(last) = &target.last
+        && let Some(detail) = &last.detail
+    {
+        row("last call", format!("{detail} ({})", clock(&last.at)));
+    }
+    for (label, summary) in [("success", &target.success_us), ("failure", &target.failure_us)] {
+        if let Some(summary) = summary {
+            row(label, quantiles(summary));
+        }
+    }
+    if let Some(phases) = phases(target) {
+        row("phases", phases);
+    }
+    row("breaker", counts(&target.breaker));
+    for transition in &target.breaker.transitions {
+        row("", step(transition));
+    }
+    if let Some(fallback) = &target.fallback {
+        let why =
+            fallback.last_failure.as_ref().map(|why| format!(", the last by {why}")).unwrap_or_default();
+        row(
+            "fallback",
+            format!("{} runs, {} good, {} failed{why}", fallback.runs, fallback.successes, fallback.failures),
+        );
+    }
+    out.table(table)
+}
+
+/// What there are enough samples for.
+fn quantiles(summary: &Summary) -> String {
+    let all = [
+        ("min", summary.min_us),
+        ("p50", summary.p50_us),
+        ("p90", summary.p90_us),
+        ("p95", summary.p95_us),
+        ("p99", summary.p99_us),
+        ("max", summary.max_us),
+    ];
+    let all: Vec<_> =
+        all.into_iter().filter_map(|(name, us)| Some(format!("{name} {}", time(us?)))).collect();
+    format!("{}  (of {})", all.join("  "), summary.count)
+}
+
+/// The median of each phase that calls came to.
+fn phases(target: &TargetReport) -> Option<String> {
+    let phases = &target.phases_us;
+    let all = [
+        ("dns", &phases.dns),
+        ("connect", &phases.connect),
+        ("tls", &phases.tls),
+        ("first byte", &phases.first_byte),
+        ("body", &phases.body),
+    ];
+    let median = |(name, summary): (&str, &Option<Summary>)| {
+        Some(format!("{name} {}", time(summary.as_ref()?.p50_us?)))
+    };
+    let all: Vec<_> = all.into_iter().filter_map(median).collect();
+    (!all.is_empty()).then(|| all.join("  "))
+}
+
+fn counts(breaker: &BreakerReport) -> String {
+    let mut text = format!(
+        "{}: {} requests, {} failed, {} timed out",
+        breaker.state, breaker.requests, breaker.failures, breaker.timeouts
+    );
+    let more = [
+        (breaker.slow, "slow"),
+        (breaker.short_circuited, "short-circuited"),
+        (breaker.rejected, "rejected"),
+        (breaker.excluded, "excluded"),
+    ];
+    for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {
+        text += &format!(", {count} {what}");
+    }
+    if let Some(ms) = breaker.next_trial_ms {
+        text += &format!("; next trial in {}", time(ms.saturating_mul(1000)));
+    }
+    text
+}
+
+fn step(transition: &TransitionReport) -> String {
+    let TransitionReport { at, from, to, why } = transition;
+    format!("{}  {from} -> {to}: {why}", clock(at))
+}
+
+/// The time of day of an RFC 3339 time.
+fn clock(at: &str) -> &str {
+    at.split_once('T').map_or(at, |(_, time)| time)
+}
+
+fn closing(out: &Human<'_>, report: &Report) -> String {
+    let count = |state: State| report.targets.iter().filter(|target| target.state == state).count();
+    let states = [State::Up, State::Degraded, State::Down, State::Unknown];
+    let counted = states.into_iter().filter(|state| count(*state) > 0);
+    let counted: Vec<_> =
+        counted.map(|state| out.tone(tone(state), &format!("{} {}", count(state), state.id()))).collect();
+    let end = match report.end {
+        Some(Ended::WaitedOut) => ", the wait ran out",
+        Some(Ended::Interrupted) => ", interrupted",
+        _ => "",
+    };
+    format!("{} after {}{end}", counted.join(", "), time(report.elapsed_ms.saturating_mul(1000)))
+}
+
+/// Microseconds with three digits or so and the unit that fits.
+fn time(us: u64) -> String {
+    let value = us as f64;
+    match us {
+        0..1_000 => format!("{us}us"),
+        1_000..10_000 => format!("{:.1}ms", value / 1e3),
+        10_000..1_000_000 => format!("{:.0}ms", value / 1e3),
+        _ => format!("{:.1}s", value / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_the_unit_that_fits() {
+        let shown = [0, 999, 1_000, 41_234, 999_000, 1_000_000, 61_500_000].map(time);
+        assert_eq!(shown, ["0us", "999us", "1.0ms", "41ms", "999ms", "1.0s", "61.5s"]);
+    }
+
+    #[test]
+    fn the_history_tells_failed_from_not_called() {
+        let mark = |outcome, latency_us| Mark { outcome, latency_us };
+        let marks = [
+            mark(Ending::Success, Some(1)),
+            mark(Ending::Success, Some(8)),
+            mark(Ending::Failure, Some(9)),
+            mark(Ending::ShortCircuited, None),
+            mark(Ending::Excluded, Some(3)),
+        ];
+        assert_eq!(history(&marks, 80), "▂█✗·?");
+        assert_eq!(history(&marks, 2), "·?");
+    }
+}

@@ -1,0 +1,158 @@
+//! `hardy probe`: is it up, why not, and what does its breaker say?
+
+mod human;
+mod report;
+mod settings;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::app::App;
+use crate::complete;
+use crate::config::{BreakerKnobs, ProbeKnobs};
+use crate::error::Error;
+use crate::output::Live;
+use crate::probe::expect::{HeaderMatch, JsonMatch, StatusRange};
+use crate::probe::{self, Observers, Override, Snapshot, StateChange};
+use crate::units::Duration;
+
+use report::Report;
+use settings::{Goal, Settings};
+
+/// Call targets through a circuit breaker, and say what is up
+#[derive(clap::Args, Debug)]
+#[command(after_long_help = "\
+Examples:
+  hardy probe https://api.example/health --expect-json '$.status=up' --within 300ms
+  hardy probe api db                              # [targets.api] and [targets.db] of hardy.toml
+  hardy probe --until up --wait 2m                # in a pipeline: all targets of hardy.toml
+  hardy probe http://127.0.0.1:8080 --count 60 --interval 200ms --json
+  hardy probe tcp://db:5432 unix+http:///run/app.sock:/health 'exec:pg_isready -q'
+  hardy probe api --watch --fallback 'systemctl restart api'")]
+pub struct Args {
+    /// URLs (http, https, tcp, unix+http, exec) or names of targets in the config [default: all of these]
+    #[arg(value_name = "TARGET", add = complete::targets())]
+    targets: Vec<String>,
+    /// Go on until all targets are up, or down; a degraded one is up unless --fail-on degraded
+    #[arg(long, value_name = "STATE", hide_possible_values = true)]
+    until: Option<Goal>,
+    /// Go on until interrupted: a live table, a line per change, or with --json a document per round
+    #[arg(long, conflicts_with = "until")]
+    watch: bool,
+    #[command(flatten)]
+    rounds: ProbeKnobs,
+    #[command(flatten)]
+    request: RequestArgs,
+    #[command(flatten)]
+    expect: ExpectArgs,
+    #[command(flatten)]
+    breaker: BreakerKnobs,
+    /// Let the breaker count, but never trip
+    #[arg(long, help_heading = "Circuit breaker")]
+    no_breaker: bool,
+}
+
+/// What is sent, to every target of this run.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Request")]
+struct RequestArgs {
+    /// HTTP method [default: GET, or POST with --body]
+    #[arg(long, short = 'X', value_name = "NAME")]
+    method: Option<String>,
+    /// Request header [repeatable]
+    #[arg(long, short = 'H', value_name = "NAME: VALUE")]
+    header: Vec<String>,
+    /// Request body
+    #[arg(long, value_name = "TEXT", hide_short_help = true)]
+    body: Option<String>,
+    /// Believe any certificate
+    #[arg(long, conflicts_with = "ca")]
+    insecure: bool,
+    /// Use this address for that name and port, as curl does [repeatable]
+    #[arg(long, value_name = "HOST:PORT:ADDR")]
+    resolve: Vec<Override>,
+}
+
+/// What must come back, from every target of this run.
+#[derive(clap::Args, Debug)]
+#[command(next_help_heading = "Expectations")]
+struct ExpectArgs {
+    /// Status: 200, 2xx, 200-204; of a command its exit status [default: 200-399, or 0] [repeatable]
+    #[arg(long, value_name = "STATUS", value_delimiter = ',')]
+    expect_status: Vec<StatusRange>,
+    /// Header: NAME, NAME: VALUE or NAME: /REGEX/ [repeatable]
+    #[arg(long, value_name = "HEADER")]
+    expect_header: Vec<HeaderMatch>,
+    /// Text that the body contains
+    #[arg(long, value_name = "TEXT")]
+    expect_body: Option<String>,
+    /// Pattern that the body matches
+    #[arg(long, value_name = "REGEX")]
+    expect_body_regex: Option<String>,
+    /// JSON path (RFC 9535) that finds this value, or anything [repeatable]
+    #[arg(long, value_name = "PATH[=VALUE]")]
+    expect_json: Vec<JsonMatch>,
+    /// Longest time until the answer is complete
+    #[arg(long, value_name = "D")]
+    within: Option<Duration>,
+}
+
+/// Probes the targets to the end of the run, shown while it goes on.
+pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
+    let settings = Settings::resolve(args, &app.config)?;
+    let mut view = View { app, settings: &settings, live: app.console.live(), rounds: 0 };
+    let (snapshots, mut seen) = watch::channel(Snapshot::default());
+    let (changes, mut changed) = mpsc::unbounded_channel();
+    let observers = Observers {
+        snapshots: (settings.watch || view.live.is_shown()).then_some(snapshots),
+        changes: settings.watch.then_some(changes),
+    };
+    let stop = app.shutdown.token.child_token();
+    let mut probing = std::pin::pin!(probe::run(settings.plan.clone(), observers, stop.clone()));
+    let found = loop {
+        tokio::select! {
+            found = &mut probing => break found,
+            Ok(()) = seen.changed() => view.snapshot(&seen.borrow_and_update())?,
+            Some(change) = changed.recv() => view.change(&change)?,
+        }
+        if settings.watch && app.console.reader_is_gone() {
+            stop.cancel();
+        }
+    };
+    while let Ok(change) = changed.try_recv() {
+        view.change(&change)?;
+    }
+    Ok(Report::new(found.snapshot, Some(found.end), &settings))
+}
+
+/// What is shown while the run goes on.
+struct View<'a> {
+    app: &'a App,
+    settings: &'a Settings,
+    live: Live,
+    /// Rounds that were shown.
+    rounds: u64,
+}
+
+impl View<'_> {
+    fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
+        self.live.draw(|out| human::live(out, snapshot));
+        if self.settings.watch && self.app.console.is_json() && snapshot.rounds > self.rounds {
+            self.rounds = snapshot.rounds;
+            self.app.console.event(&Report::new(snapshot.clone(), None, self.settings))?;
+        }
+        Ok(())
+    }
+
+    fn change(&self, change: &StateChange) -> Result<(), Error> {
+        let console = &self.app.console;
+        if console.is_json() {
+            return Ok(());
+        }
+        let line = human::change(change);
+        if self.live.is_shown() && console.stdout_is_terminal() {
+            self.live.log(&line);
+            return Ok(());
+        }
+        console.emit_text(&(line + "\n")).map(|_| ())
+    }
+}

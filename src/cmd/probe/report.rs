@@ -1,0 +1,208 @@
+//! What `hardy probe` found, and its verdict.
+
+use std::io;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::human;
+use super::settings::Settings;
+use crate::breaker::Phase;
+use crate::config::FailOn;
+use crate::exit::{Exit, Verdict};
+use crate::histogram::Summary;
+use crate::metrics::Metric;
+use crate::output::{self, Case, Human, Outcome};
+use crate::probe::{self, End, Snapshot, State, TargetReport};
+
+/// All targets.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct Report {
+    /// In the order in which they were given.
+    pub targets: Vec<TargetReport>,
+    /// Rounds that all targets have finished.
+    pub rounds: u64,
+    /// Since the start.
+    pub elapsed_ms: u64,
+    /// Why the run ended; null while it goes on.
+    pub end: Option<Ended>,
+    /// What was waited for.
+    pub until: Option<Waited>,
+    /// From which state on a target makes the verdict bad.
+    pub fail_on: FailOn,
+    #[serde(skip)]
+    goal: Option<probe::Goal>,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Ended {
+    /// All rounds are over.
+    Finished,
+    /// What was waited for is so.
+    Reached,
+    /// It was not so in time.
+    WaitedOut,
+    /// By a signal, or because nobody reads any more.
+    Interrupted,
+}
+
+/// What was waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Waited {
+    /// `up`, `down`, or `answering`: up or degraded.
+    pub goal: &'static str,
+    /// For how long at most.
+    pub wait_ms: u64,
+    /// Whether all targets came to be so.
+    pub reached: bool,
+}
+
+impl Report {
+    /// `end` is absent while the run goes on.
+    pub fn new(snapshot: Snapshot, end: Option<End>, settings: &Settings) -> Report {
+        let until = settings.plan.until;
+        Report {
+            targets: snapshot.targets,
+            rounds: snapshot.rounds,
+            elapsed_ms: snapshot.elapsed_ms,
+            end: end.map(|end| match end {
+                End::Finished => Ended::Finished,
+                End::Reached => Ended::Reached,
+                End::WaitedOut => Ended::WaitedOut,
+                End::Interrupted => Ended::Interrupted,
+            }),
+            until: until.map(|until| Waited {
+                goal: until.goal.id(),
+                wait_ms: u64::try_from(until.wait.as_millis()).unwrap_or(u64::MAX),
+                reached: end == Some(End::Reached),
+            }),
+            fail_on: settings.fail_on,
+            goal: until.map(|until| until.goal),
+        }
+    }
+
+    /// What a target's state means for the verdict.
+    fn judge(&self, state: State) -> Verdict {
+        match (self.goal, state) {
+            (Some(goal), state) if goal.holds(state) => Verdict::Good,
+            (Some(_), _) => Verdict::Bad,
+            (None, State::Unknown) => Verdict::Unknown,
+            (None, State::Down) => Verdict::Bad,
+            (None, State::Degraded) if self.fail_on == FailOn::Degraded => Verdict::Bad,
+            (None, State::Degraded | State::Up) => Verdict::Good,
+        }
+    }
+}
+
+impl output::Report for Report {
+    const SCHEMA: &'static str = "hardy.probe/v1";
+
+    /// One that is known to be bad outweighs one that is not known.
+    fn verdict(&self) -> Verdict {
+        if let Some(waited) = &self.until {
+            return if waited.reached { Verdict::Good } else { Verdict::Bad };
+        }
+        let verdicts = || self.targets.iter().map(|target| self.judge(target.state));
+        if verdicts().any(|verdict| verdict == Verdict::Bad) {
+            Verdict::Bad
+        } else if verdicts().any(|verdict| verdict == Verdict::Unknown) {
+            Verdict::Unknown
+        } else {
+            Verdict::Good
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match &self.until {
+            Some(waited) if !waited.reached => Exit::WAIT_ENDED,
+            _ => self.verdict().into(),
+        }
+    }
+
+    fn human(&self, out: &mut Human<'_>) -> io::Result<()> {
+        human::report(out, self)
+    }
+
+    fn cases(&self) -> Vec<Case> {
+        self.targets.iter().map(|target| self.case(target)).collect()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        metrics(&self.targets)
+    }
+}
+
+impl Report {
+    fn case(&self, target: &TargetReport) -> Case {
+        let last = target.last.as_ref();
+        let reason =
+            last.and_then(|last| last.reason).map_or(target.state.id(), probe::Reason::id).to_owned();
+        let detail = last.and_then(|last| last.detail.clone());
+        let message = detail.unwrap_or_else(|| format!("{} is {}", target.name, target.state.id()));
+        let outcome = match self.judge(target.state) {
+            Verdict::Good => Outcome::Pass,
+            Verdict::Bad => Outcome::Fail { reason, message },
+            Verdict::Unknown => Outcome::Error { reason, message },
+        };
+        let time = Duration::from_micros(last.map_or(0, |last| last.latency_us));
+        Case { name: target.name.clone(), time, outcome }
+    }
+}
+
+fn metrics(targets: &[TargetReport]) -> Vec<Metric> {
+    let mut up =
+        Metric::gauge("hardy_probe_up", "Whether the target answers as expected; absent when unknown.");
+    let mut degraded =
+        Metric::gauge("hardy_probe_degraded", "Whether the target is up with failed or slow calls.");
+    let mut calls = Metric::counter("hardy_probe_calls_total", "Calls made.");
+    let mut failures = Metric::counter("hardy_probe_failures_total", "Calls that were not as expected.");
+    let mut refused =
+        Metric::counter("hardy_probe_refused_total", "Calls that the breaker did not let through.");
+    let mut state = Metric::gauge("hardy_probe_breaker_state", "1 for the state that the breaker is in.");
+    let mut latency = Metric::gauge("hardy_probe_latency_seconds", "Quantiles of latency; 1 is the longest.");
+    let mut fallback = Metric::counter("hardy_probe_fallback_runs_total", "Runs of the fallback.");
+    for target in targets {
+        let name = ("target", target.name.as_str());
+        if target.state != State::Unknown {
+            up.sample(&[name], f64::from(u8::from(target.state != State::Down)));
+        }
+        degraded.sample(&[name], f64::from(u8::from(target.state == State::Degraded)));
+        calls.sample(&[name], target.calls as f64);
+        for (reason, count) in &target.reasons {
+            failures.sample(&[name, ("reason", reason.id())], *count as f64);
+        }
+        let breaker = &target.breaker;
+        refused.sample(&[name, ("why", "short_circuited")], breaker.short_circuited as f64);
+        refused.sample(&[name, ("why", "rejected")], breaker.rejected as f64);
+        for (phase, id) in [(Phase::Closed, "closed"), (Phase::HalfOpen, "half_open"), (Phase::Open, "open")]
+        {
+            state.sample(&[name, ("state", id)], f64::from(u8::from(breaker.state == phase)));
+        }
+        for (outcome, summary) in [("success", &target.success_us), ("failure", &target.failure_us)] {
+            for (quantile, us) in summary.iter().flat_map(quantiles) {
+                latency.sample(&[name, ("outcome", outcome), ("quantile", quantile)], us as f64 / 1e6);
+            }
+        }
+        if let Some(counts) = &target.fallback {
+            fallback.sample(&[name, ("result", "success")], counts.successes as f64);
+            fallback.sample(&[name, ("result", "failure")], counts.failures as f64);
+        }
+    }
+    vec![up, degraded, calls, failures, refused, state, latency, fallback]
+}
+
+/// Those that the samples can bear.
+fn quantiles(summary: &Summary) -> impl Iterator<Item = (&'static str, u64)> {
+    let all = [
+        ("0.5", summary.p50_us),
+        ("0.9", summary.p90_us),
+        ("0.95", summary.p95_us),
+        ("0.99", summary.p99_us),
+        ("0.999", summary.p999_us),
+        ("1", summary.max_us),
+    ];
+    all.into_iter().filter_map(|(quantile, us)| Some((quantile, us?)))
+}

@@ -1,0 +1,82 @@
+//! `[profile.NAME.probe]`: how often targets are called, and when they count as up or down.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::units::Duration;
+
+/// Rounds, retries and judgement.
+#[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[command(next_help_heading = "Rounds")]
+#[serde(default, deny_unknown_fields)]
+pub struct ProbeKnobs {
+    /// Rounds of calls; --until and --watch go on without end unless it is given with them
+    #[arg(long, short = 'n', value_name = "N", env = "HARDY_PROBE_COUNT")]
+    pub count: Option<u64>,
+    /// Time from the start of a round to the start of the next
+    #[arg(long, short, value_name = "D", env = "HARDY_PROBE_INTERVAL")]
+    pub interval: Option<Duration>,
+    /// Give --until up after this time
+    #[arg(long, value_name = "D", env = "HARDY_PROBE_WAIT")]
+    pub wait: Option<Duration>,
+    /// Repeat a failed call this often within its round
+    #[arg(long, value_name = "N", env = "HARDY_PROBE_RETRIES")]
+    pub retries: Option<u32>,
+    /// Pause before the first retry, doubled for each further one, with jitter
+    #[arg(long, value_name = "D", env = "HARDY_PROBE_RETRY_BACKOFF", hide_short_help = true)]
+    pub retry_backoff: Option<Duration>,
+    /// Good rounds in a row until a target is up
+    #[arg(long, value_name = "N", env = "HARDY_PROBE_UP_AFTER", hide_short_help = true)]
+    pub up_after: Option<u64>,
+    /// Bad rounds in a row until a target is down
+    #[arg(long, value_name = "N", env = "HARDY_PROBE_DOWN_AFTER", hide_short_help = true)]
+    pub down_after: Option<u64>,
+    /// What makes the verdict bad: down, or degraded too
+    #[arg(long, value_name = "STATE", env = "HARDY_PROBE_FAIL_ON", hide_possible_values = true)]
+    pub fail_on: Option<FailOn>,
+    /// Run this by `sh -c` after each round that was not good
+    ///
+    /// It finds HARDY_TARGET, HARDY_URL and HARDY_REASON in its environment, has the timeout of a call, and its
+    /// output is not shown.
+    #[arg(long, value_name = "CMD", env = "HARDY_PROBE_FALLBACK")]
+    pub fallback: Option<String>,
+    /// Follow this many redirects; with 0 the redirect itself is the answer
+    #[arg(
+        long,
+        value_name = "N",
+        env = "HARDY_PROBE_REDIRECTS",
+        help_heading = "Request",
+        hide_short_help = true
+    )]
+    pub redirects: Option<u32>,
+    /// Trust the PEM certificates of this file too
+    #[arg(long, value_name = "FILE", env = "HARDY_PROBE_CA", help_heading = "Request")]
+    pub ca: Option<PathBuf>,
+}
+
+/// From which state on a target makes the verdict bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum FailOn {
+    /// Only when it is down.
+    Down,
+    /// When it is degraded, too.
+    Degraded,
+}
+
+super::layer!(ProbeKnobs {
+    count,
+    interval,
+    wait,
+    retries,
+    retry_backoff,
+    up_after,
+    down_after,
+    fail_on,
+    fallback,
+    redirects,
+    ca,
+});
