@@ -4,7 +4,7 @@
 //! come from the layers below reqwest: the resolver, a layer around the connector, and rustls asking its session
 //! store for a hint at the start of each handshake. Refuses to interpret what the phases say.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -48,13 +48,11 @@ pub type Phases = [Option<Duration>; 5];
 
 /// The stop-watch of one call.
 #[derive(Debug)]
-pub struct PhaseClock {
-    start: Instant,
-    marks: Mutex<Marks>,
-}
+pub struct PhaseClock(Mutex<Marks>);
 
 #[derive(Debug)]
 struct Marks {
+    start: Instant,
     phase: Phase,
     since: Instant,
     spent: Phases,
@@ -63,33 +61,52 @@ struct Marks {
 impl PhaseClock {
     /// Starts in [`Phase::Connect`].
     pub fn start() -> Arc<Self> {
-        let start = Instant::now();
-        let marks = Marks { phase: Phase::Connect, since: start, spent: [None; 5] };
-        Arc::new(PhaseClock { start, marks: Mutex::new(marks) })
+        Arc::new(PhaseClock(Mutex::new(Marks::start())))
+    }
+
+    /// Starts anew: what was before only prepared the call.
+    pub fn restart(&self) {
+        *self.lock() = Marks::start();
     }
 
     /// The time since the last mark goes to the phase that now ends; `next` begins.
     pub fn enter(&self, next: Phase) {
-        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
-        marks.turn(Instant::now(), next);
+        self.lock().enter(next, Instant::now());
     }
 
     /// The phase the call is in, what each phase took until now, and the whole.
     pub fn stop(&self) -> (Phase, Phases, Duration) {
-        let mut marks = self.marks.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut marks = self.lock();
         let now = Instant::now();
         let phase = marks.phase;
-        marks.turn(now, phase);
-        (phase, marks.spent, now - self.start)
+        marks.pay(phase, now);
+        (phase, marks.spent, now - marks.start)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Marks> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Marks {
-    fn turn(&mut self, now: Instant, next: Phase) {
-        let spent = self.spent[self.phase as usize].get_or_insert_default();
-        *spent += now - self.since;
-        self.since = now;
+    fn start() -> Self {
+        let now = Instant::now();
+        Marks { start: now, phase: Phase::Connect, since: now, spent: [None; 5] }
+    }
+
+    fn enter(&mut self, next: Phase, now: Instant) {
+        match next {
+            same if same == self.phase => return,
+            // What comes before a look-up prepares it: no connection was begun yet.
+            Phase::Dns => self.pay(Phase::Dns, now),
+            _ => self.pay(self.phase, now),
+        }
         self.phase = next;
+    }
+
+    fn pay(&mut self, phase: Phase, now: Instant) {
+        *self.spent[phase as usize].get_or_insert_default() += now - self.since;
+        self.since = now;
     }
 }
 
@@ -191,6 +208,13 @@ mod tests {
         assert_eq!(phase, Phase::Body);
         assert!(spent.iter().all(Option::is_some));
         assert_eq!(spent.iter().flatten().sum::<Duration>(), whole);
+    }
+
+    #[test]
+    fn a_look_up_that_fails_has_begun_no_connection() {
+        let clock = PhaseClock::start();
+        clock.enter(Phase::Dns);
+        assert_eq!(clock.stop().1.map(|s| s.is_some()), [true, false, false, false, false]);
     }
 
     #[test]

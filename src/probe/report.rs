@@ -102,6 +102,8 @@ pub struct TargetReport {
     pub reasons: BTreeMap<Reason, u64>,
     /// The last call made.
     pub last: Option<LastCall>,
+    /// The last call that was not as expected.
+    pub last_failure: Option<LastCall>,
     /// Latencies of the calls that were as expected.
     pub success_us: Option<Summary>,
     /// Latencies of the others.

@@ -35,6 +35,7 @@ pub struct Tally {
     ok: u64,
     reasons: BTreeMap<Reason, u64>,
     last: Option<LastCall>,
+    last_failure: Option<LastCall>,
     success: Histogram,
     failure: Histogram,
     phases: [Histogram; 5],
@@ -66,14 +67,18 @@ impl Tally {
             }
         }
         let outcome = fault.as_ref().map_or(Outcome::Success, |fault| fault.reason.outcome());
-        self.last = Some(LastCall {
+        let last = LastCall {
             at: rfc3339(at_ms),
             outcome: outcome.into(),
             reason: fault.as_ref().map(|fault| fault.reason),
             detail: fault.map(|fault| fault.detail),
             latency_us: micros(call.latency),
             phases_us: PhasesUs::from(call.phases),
-        });
+        };
+        if last.reason.is_some() {
+            self.last_failure = Some(last.clone());
+        }
+        self.last = Some(last);
     }
 
     /// Counts a round whose last call ended as `mark` says.
@@ -145,6 +150,7 @@ impl Tally {
             ok: self.ok,
             reasons: self.reasons.clone(),
             last: self.last.clone(),
+            last_failure: self.last_failure.clone(),
             success_us: summary(&self.success),
             failure_us: summary(&self.failure),
             phases_us: PhaseSummaries { dns, connect, tls, first_byte, body },

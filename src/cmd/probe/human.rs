@@ -15,6 +15,10 @@ const FEW: usize = 5;
 const MOST_DETAILS: usize = 20;
 /// A live table must not be higher than a screen.
 const MOST_LIVE: usize = 20;
+/// What the table puts after the first column and after the last.
+const GAPS: usize = 4;
+/// What the details put around a history.
+const INDENT: usize = 16;
 /// Columns for the history even where the names are long.
 const LEAST_HISTORY: usize = 12;
 
@@ -65,7 +69,7 @@ fn table(out: &mut Human<'_>, targets: &[&TargetReport]) -> io::Result<()> {
     let column = |index: usize| rows.iter().map(|row| row[index].1.chars().count()).max().unwrap_or_default();
     let headers = ["STATE", "OK/CALLS", "P50", "MAX", "BREAKER"];
     let fixed: usize = headers.iter().enumerate().map(|(i, h)| column(i).max(h.len()) + 2).sum();
-    let room = out.width().saturating_sub(fixed + 2);
+    let room = out.width().saturating_sub(fixed + GAPS);
     let name_width = widest.min(room.saturating_sub(LEAST_HISTORY)).max(8);
     let history_width = room.saturating_sub(name_width).max(1);
     let mut table = Table::new(&["TARGET", "STATE", "OK/CALLS", "P50", "MAX", "BREAKER", "HISTORY"]);
@@ -139,17 +143,20 @@ fn details(out: &mut Human<'_>, target: &TargetReport) -> io::Result<()> {
     };
     let title = out.tone(Tone::Strong, &title);
     out.line(title)?;
+    let room = out.width().saturating_sub(INDENT);
     let mut table = Table::new(&[]);
     let mut row = |label: &str, text: String| table.row([format!("  {label}"), text]);
+    if target.history.len() > 1 {
+        row("history", history(&target.history, room));
+    }
     if !target.reasons.is_empty() {
         let counts: Vec<_> =
             target.reasons.iter().map(|(reason, count)| format!("{reason} ×{count}")).collect();
         row("failures", counts.join(", "));
     }
-    if let Some(last) = &target.last
-        && let Some(detail) = &last.detail
-    {
-        row("last call", format!("{detail} ({})", clock(&last.at)));
+    if let Some(last) = &target.last_failure {
+        let detail = last.detail.as_deref().unwrap_or_default();
+        row("", format!("{}  {detail}", clock(&last.at)));
     }
     for (label, summary) in [("success", &target.success_us), ("failure", &target.failure_us)] {
         if let Some(summary) = summary {
@@ -207,11 +214,11 @@ fn phases(target: &TargetReport) -> Option<String> {
 }
 
 fn counts(breaker: &BreakerReport) -> String {
-    let mut text = format!(
-        "{}: {} requests, {} failed, {} timed out",
-        breaker.state, breaker.requests, breaker.failures, breaker.timeouts
-    );
+    let plural = if breaker.requests == 1 { "" } else { "s" };
+    let mut text = format!("{}: {} request{plural}", breaker.state, breaker.requests);
     let more = [
+        (breaker.failures, "failed"),
+        (breaker.timeouts, "timed out"),
         (breaker.slow, "slow"),
         (breaker.short_circuited, "short-circuited"),
         (breaker.rejected, "rejected"),

@@ -29,13 +29,19 @@ Examples:
   hardy probe tcp://db:5432 unix+http:///run/app.sock:/health 'exec:pg_isready -q'
   hardy probe api --watch --fallback 'systemctl restart api'")]
 pub struct Args {
-    /// URLs (http, https, tcp, unix+http, exec) or names of targets in the config [default: all of these]
+    /// URL (http https tcp unix+http exec) or name in the config [default: all of the config]
+    ///
+    /// http://HOST[:PORT]/PATH, https://..., tcp://HOST:PORT, unix+http:///SOCKET:/PATH, exec:COMMAND (run by `sh -c`).
     #[arg(value_name = "TARGET", add = complete::targets())]
     targets: Vec<String>,
-    /// Go on until all targets are up, or down; a degraded one is up unless --fail-on degraded
+    /// Go on until all targets are up, or down
+    ///
+    /// A degraded target counts as up unless --fail-on degraded. Ends with 0, or with 124 when --wait runs out.
     #[arg(long, value_name = "STATE", hide_possible_values = true)]
     until: Option<Goal>,
-    /// Go on until interrupted: a live table, a line per change, or with --json a document per round
+    /// Go on until interrupted; with --json a document per round
+    ///
+    /// A live table on a terminal; elsewhere a line per change of state, or with --json a document per round.
     #[arg(long, conflicts_with = "until")]
     watch: bool,
     #[command(flatten)]
@@ -56,7 +62,7 @@ pub struct Args {
 #[command(next_help_heading = "Request")]
 struct RequestArgs {
     /// HTTP method [default: GET, or POST with --body]
-    #[arg(long, short = 'X', value_name = "NAME")]
+    #[arg(long, short = 'X', value_name = "NAME", hide_short_help = true)]
     method: Option<String>,
     /// Request header [repeatable]
     #[arg(long, short = 'H', value_name = "NAME: VALUE")]
@@ -68,7 +74,7 @@ struct RequestArgs {
     #[arg(long, conflicts_with = "ca")]
     insecure: bool,
     /// Use this address for that name and port, as curl does [repeatable]
-    #[arg(long, value_name = "HOST:PORT:ADDR")]
+    #[arg(long, value_name = "HOST:PORT:ADDR", hide_short_help = true)]
     resolve: Vec<Override>,
 }
 
@@ -76,19 +82,23 @@ struct RequestArgs {
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Expectations")]
 struct ExpectArgs {
-    /// Status: 200, 2xx, 200-204; of a command its exit status [default: 200-399, or 0] [repeatable]
+    /// Status: 200, 2xx or 200-204 [default: 200-399]
+    ///
+    /// Repeatable, or several separated by commas. Of a command it is the exit status, 0 by default.
     #[arg(long, value_name = "STATUS", value_delimiter = ',')]
     expect_status: Vec<StatusRange>,
     /// Header: NAME, NAME: VALUE or NAME: /REGEX/ [repeatable]
-    #[arg(long, value_name = "HEADER")]
+    #[arg(long, hide_short_help = true, value_name = "HEADER")]
     expect_header: Vec<HeaderMatch>,
     /// Text that the body contains
     #[arg(long, value_name = "TEXT")]
     expect_body: Option<String>,
     /// Pattern that the body matches
-    #[arg(long, value_name = "REGEX")]
+    #[arg(long, hide_short_help = true, value_name = "REGEX")]
     expect_body_regex: Option<String>,
-    /// JSON path (RFC 9535) that finds this value, or anything [repeatable]
+    /// JSON path that finds this value, or anything
+    ///
+    /// RFC 9535, as in '$.status=up' or '$.items[0]'. The value is JSON, or else a text. Repeatable.
     #[arg(long, value_name = "PATH[=VALUE]")]
     expect_json: Vec<JsonMatch>,
     /// Longest time until the answer is complete

@@ -137,17 +137,17 @@ impl output::Report for Report {
 
 impl Report {
     fn case(&self, target: &TargetReport) -> Case {
-        let last = target.last.as_ref();
-        let reason =
-            last.and_then(|last| last.reason).map_or(target.state.id(), probe::Reason::id).to_owned();
-        let detail = last.and_then(|last| last.detail.clone());
+        let failure = target.last_failure.as_ref();
+        let reason = failure.and_then(|last| last.reason).map_or(target.state.id(), probe::Reason::id);
+        let reason = reason.to_owned();
+        let detail = failure.and_then(|last| last.detail.clone());
         let message = detail.unwrap_or_else(|| format!("{} is {}", target.name, target.state.id()));
         let outcome = match self.judge(target.state) {
             Verdict::Good => Outcome::Pass,
             Verdict::Bad => Outcome::Fail { reason, message },
             Verdict::Unknown => Outcome::Error { reason, message },
         };
-        let time = Duration::from_micros(last.map_or(0, |last| last.latency_us));
+        let time = Duration::from_micros(target.last.as_ref().map_or(0, |last| last.latency_us));
         Case { name: target.name.clone(), time, outcome }
     }
 }

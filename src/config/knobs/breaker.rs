@@ -15,7 +15,7 @@ pub struct BreakerKnobs {
     #[arg(long, value_name = "D", env = "HARDY_BREAKER_TIMEOUT")]
     pub timeout: Option<Duration>,
     /// Reject calls beyond this many in flight
-    #[arg(long, value_name = "N", env = "HARDY_BREAKER_MAX_CONCURRENT")]
+    #[arg(long, value_name = "N", env = "HARDY_BREAKER_MAX_CONCURRENT", hide_short_help = true)]
     pub max_concurrent: Option<u32>,
     /// Trip at this share of failed calls
     #[arg(long, value_name = "P%", env = "HARDY_BREAKER_ERROR_THRESHOLD")]
@@ -24,7 +24,7 @@ pub struct BreakerKnobs {
     #[arg(long, value_name = "N", env = "HARDY_BREAKER_VOLUME")]
     pub volume: Option<u32>,
     /// Judge by the calls of this rolling window
-    #[arg(long, value_name = "D", env = "HARDY_BREAKER_WINDOW")]
+    #[arg(long, value_name = "D", env = "HARDY_BREAKER_WINDOW", hide_short_help = true)]
     pub window: Option<Duration>,
     /// Stay open this long before the next trial
     #[arg(long, value_name = "D", env = "HARDY_BREAKER_COOLDOWN")]

@@ -13,10 +13,12 @@ use crate::units::Duration;
 #[command(next_help_heading = "Rounds")]
 #[serde(default, deny_unknown_fields)]
 pub struct ProbeKnobs {
-    /// Rounds of calls; --until and --watch go on without end unless it is given with them
+    /// Rounds of calls
+    ///
+    /// With --until and --watch it counts only where it is given as a flag or a variable.
     #[arg(long, short = 'n', value_name = "N", env = "HARDY_PROBE_COUNT")]
     pub count: Option<u64>,
-    /// Time from the start of a round to the start of the next
+    /// From the start of a round to the start of the next
     #[arg(long, short, value_name = "D", env = "HARDY_PROBE_INTERVAL")]
     pub interval: Option<Duration>,
     /// Give --until up after this time
@@ -37,7 +39,7 @@ pub struct ProbeKnobs {
     /// What makes the verdict bad: down, or degraded too
     #[arg(long, value_name = "STATE", env = "HARDY_PROBE_FAIL_ON", hide_possible_values = true)]
     pub fail_on: Option<FailOn>,
-    /// Run this by `sh -c` after each round that was not good
+    /// Run this by `sh -c` after a round that was not good
     ///
     /// It finds HARDY_TARGET, HARDY_URL and HARDY_REASON in its environment, has the timeout of a call, and its
     /// output is not shown.
@@ -53,7 +55,13 @@ pub struct ProbeKnobs {
     )]
     pub redirects: Option<u32>,
     /// Trust the PEM certificates of this file too
-    #[arg(long, value_name = "FILE", env = "HARDY_PROBE_CA", help_heading = "Request")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HARDY_PROBE_CA",
+        help_heading = "Request",
+        hide_short_help = true
+    )]
     pub ca: Option<PathBuf>,
 }
 

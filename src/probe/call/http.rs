@@ -54,6 +54,7 @@ async fn exchange(
     if let Some(body) = &request.body {
         builder = builder.body(body.clone());
     }
+    clock.restart();
     let response = builder.send().await.map_err(fault)?;
     clock.enter(Phase::Body);
     target.expect.check_http_status(response.status().as_u16())?;
