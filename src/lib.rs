@@ -12,6 +12,7 @@
 //! - [`error`], [`exit`]: what failed and what to try next; the documented exit codes
 //! - [`probe`]: calls targets through breakers, and says what is up
 //! - [`http`]: the only room that builds an HTTP client
+//! - [`serve`]: the HTTP server
 //! - [`breaker`], [`histogram`]: the circuit breaker and the latencies, as pure values; time comes in as an argument
 //! - [`metrics`], [`units`]: Prometheus text; durations, sizes, rates and percentages as people write them
 
@@ -28,6 +29,7 @@ pub mod http;
 pub mod metrics;
 pub mod output;
 pub mod probe;
+pub mod serve;
 pub mod shutdown;
 pub mod units;
 

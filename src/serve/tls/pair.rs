@@ -1,0 +1,154 @@
+//! A certificate and its key: read from PEM, checked against each other, or made on the spot.
+
+use std::path::Path;
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::{self, cipher_suite};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{InconsistentKeys, SupportedCipherSuite};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use super::super::error::Error;
+
+/// A certificate chain and the key of its leaf.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) certified: CertifiedKey,
+}
+
+const CERTIFICATE: &str = "certificate";
+const KEY: &str = "private key";
+
+impl Pair {
+    /// Reads both files; the key must belong to the leaf.
+    pub(super) fn read(certificate: &Path, key: &Path) -> Result<Pair, Error> {
+        let unusable =
+            |what, path: &Path, cause: String| Error::Unusable { what, path: path.to_owned(), cause };
+        let pem = read(CERTIFICATE, certificate)?;
+        let chain: Result<Vec<CertificateDer<'static>>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+        let chain = chain.map_err(|e| unusable(CERTIFICATE, certificate, e.to_string()))?;
+        if chain.is_empty() {
+            return Err(unusable(CERTIFICATE, certificate, "it holds no certificate".into()));
+        }
+        let pem = read(KEY, key)?;
+        let der = PrivateKeyDer::from_pem_slice(&pem).map_err(|e| unusable(KEY, key, no_key(&pem, &e)))?;
+        CertifiedKey::from_der(chain, der, &provider()).map(|certified| Pair { certified }).map_err(|error| {
+            match error {
+                rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+                    Error::Mismatch { certificate: certificate.to_owned(), key: key.to_owned() }
+                }
+                rustls::Error::InvalidCertificate(_) => unusable(CERTIFICATE, certificate, error.to_string()),
+                _ => unusable(KEY, key, error.to_string()),
+            }
+        })
+    }
+
+    /// A new key and a certificate for this host, signed by itself.
+    pub(super) fn self_signed() -> Result<Pair, Error> {
+        let failed = |cause: String| Error::Tls(format!("cannot make a certificate: {cause}"));
+        let mut names = vec!["localhost".to_owned(), "127.0.0.1".into(), "::1".into()];
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        if !host.is_empty() && !names.contains(&host) {
+            names.push(host);
+        }
+        let made = rcgen::generate_simple_self_signed(names.clone())
+            // A host may have a name that no certificate can carry.
+            .or_else(|_| rcgen::generate_simple_self_signed(&names[..3]))
+            .map_err(|e| failed(e.to_string()))?;
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(|e| failed(e.into()))?;
+        CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider())
+            .map(|certified| Pair { certified })
+            .map_err(|e| failed(e.to_string()))
+    }
+
+    /// SHA-256 of the leaf as `openssl x509 -fingerprint -sha256` prints it.
+    pub(super) fn fingerprint(&self) -> String {
+        let SupportedCipherSuite::Tls13(suite) = cipher_suite::TLS13_AES_128_GCM_SHA256 else {
+            return String::new();
+        };
+        let leaf = self.certified.cert.first().map_or(&[][..], |leaf| leaf.as_ref());
+        let digest = suite.common.hash_provider.hash(leaf);
+        let bytes: Vec<String> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+        bytes.join(":")
+    }
+
+    /// When the leaf expires, in seconds since 1970.
+    pub(super) fn not_after(&self) -> Option<i64> {
+        let leaf = self.certified.cert.first()?;
+        let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
+        Some(certificate.validity().not_after.timestamp())
+    }
+}
+
+fn provider() -> CryptoProvider {
+    aws_lc_rs::default_provider()
+}
+
+fn no_key(pem: &[u8], error: &rustls::pki_types::pem::Error) -> String {
+    if pem.windows(9).any(|window| window == b"ENCRYPTED") {
+        return "it is encrypted; decrypt it with `openssl pkey -in KEY -out PLAIN`".into();
+    }
+    match error {
+        rustls::pki_types::pem::Error::NoItemsFound => "it holds no private key".into(),
+        other => other.to_string(),
+    }
+}
+
+/// The subject of a certificate, such as `CN=alice, O=Example`.
+pub(super) fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    Some(certificate.subject().to_string())
+}
+
+/// Reads a file, and names it when that fails.
+pub(super) fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|cause| Error::Unreadable { what, path: path.to_owned(), cause })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_is_wrong_with_a_pair_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        let (a, b) = (
+            rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap(),
+            rcgen::generate_simple_self_signed(["b".to_owned()]).unwrap(),
+        );
+        fs::write(path("a.pem"), a.cert.pem()).unwrap();
+        fs::write(path("a.key"), a.signing_key.serialize_pem()).unwrap();
+        fs::write(path("b.key"), b.signing_key.serialize_pem()).unwrap();
+        fs::write(path("empty"), "").unwrap();
+        fs::write(path("garbage"), "-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n").unwrap();
+        fs::write(
+            path("locked"),
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAA==\n-----END ENCRYPTED PRIVATE KEY-----\n",
+        )
+        .unwrap();
+        let error = |certificate: &str, key: &str| {
+            Pair::read(&path(certificate), &path(key)).unwrap_err().to_string()
+        };
+        assert!(Pair::read(&path("a.pem"), &path("a.key")).is_ok());
+        assert!(error("a.pem", "b.key").contains("does not belong"));
+        assert!(error("missing", "a.key").contains("cannot read certificate"));
+        assert!(error("a.pem", "missing").contains("cannot read private key"));
+        assert!(error("empty", "a.key").contains("no certificate"));
+        assert!(error("garbage", "a.key").contains("garbage is unusable"));
+        assert!(error("a.pem", "a.pem").contains("no private key"));
+        assert!(error("a.pem", "locked").contains("encrypted"));
+    }
+
+    #[test]
+    fn a_self_signed_pair_has_a_fingerprint_and_an_end() {
+        let pair = Pair::self_signed().unwrap();
+        let fingerprint = pair.fingerprint();
+        assert_eq!(fingerprint.len(), 32 * 3 - 1);
+        assert!(fingerprint.split(':').all(|byte| u8::from_str_radix(byte, 16).is_ok()));
+        assert!(pair.not_after().is_some());
+    }
+}
