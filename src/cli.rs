@@ -29,6 +29,7 @@ pub struct Cli {
 /// One concern each.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Serve(Box<cmd::serve::Args>),
     Probe(Box<cmd::probe::Args>),
     Config(cmd::config::Args),
     Completions(cmd::completions::Args),

@@ -85,6 +85,7 @@ fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {
 async fn dispatch(command: Command, app: &App) -> Result<Exit, Error> {
     match command {
         Command::Probe(args) => finish(app, &cmd::probe::run(*args, app).await?),
+        Command::Serve(args) => finish(app, &cmd::serve::run(*args, app).await?),
         Command::Config(args) => cmd::config::run(args, app),
         // Already answered in `execute`.
         Command::Completions(_) | Command::Man(_) => Ok(Exit::GOOD),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
@@ -40,6 +41,14 @@ impl Shutdown {
     pub fn signal(&self) -> Option<i32> {
         Some(self.received.load(Ordering::Relaxed)).filter(|&number| number != 0)
     }
+}
+
+/// One message for each SIGHUP, which would otherwise end the process. Needs a running tokio runtime.
+pub fn hangups() -> io::Result<UnboundedReceiver<()>> {
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (sender, receiver) = unbounded_channel();
+    tokio::spawn(async move { while hangup.recv().await.is_some() && sender.send(()).is_ok() {} });
+    Ok(receiver)
 }
 
 async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> i32 {

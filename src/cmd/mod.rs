@@ -5,3 +5,4 @@ pub mod completions;
 pub mod config;
 pub mod man;
 pub mod probe;
+pub mod serve;

@@ -8,7 +8,7 @@ use clap::{Args, Command};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::knobs::{BreakerKnobs, Layer, ProbeKnobs};
+use super::knobs::{BreakerKnobs, Layer, ProbeKnobs, ServeKnobs};
 use super::nearest;
 use super::target::Target;
 use crate::error::Error;
@@ -31,19 +31,25 @@ pub struct Profile {
     pub breaker: BreakerKnobs,
     /// The rounds of a probe.
     pub probe: ProbeKnobs,
+    /// The HTTP server.
+    pub serve: ServeKnobs,
 }
 
 impl Layer for Profile {
     fn or(self, lower: Profile) -> Profile {
-        let Profile { breaker, probe } = self;
-        Profile { breaker: breaker.or(lower.breaker), probe: probe.or(lower.probe) }
+        let Profile { breaker, probe, serve } = self;
+        Profile {
+            breaker: breaker.or(lower.breaker),
+            probe: probe.or(lower.probe),
+            serve: serve.or(lower.serve),
+        }
     }
 }
 
 impl Profile {
     /// The settings that the environment has, read by the same definitions as the flags.
     pub(super) fn from_environment() -> Result<Profile, Error> {
-        Ok(Profile { breaker: section()?, probe: section()? })
+        Ok(Profile { breaker: section()?, probe: section()?, serve: section()? })
     }
 }
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 
 pub use file::{File, Profile};
-pub use knobs::{BreakerKnobs, FailOn, Layer, ProbeKnobs};
+pub use knobs::{BreakerKnobs, FailOn, Layer, ProbeKnobs, ServeKnobs};
 pub use origin::{Origin, Value, variable};
 pub use target::{Expect, Target};
 

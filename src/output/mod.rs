@@ -174,6 +174,11 @@ impl Console {
         }
     }
 
+    /// stdout for a stream of lines that are themselves the result, such as an access log.
+    pub fn lines(&self) -> Box<dyn Write + Send> {
+        Box::new(io::stdout())
+    }
+
     /// The human form of a report as text, styled for stdout.
     fn human<R: Report>(&self, report: &R) -> String {
         let mut text = Vec::new();

@@ -62,6 +62,24 @@ impl Line {
     }
 }
 
+impl Line {
+    /// What never became a request.
+    pub(super) fn malformed(peer: Peer, status: u16) -> Line {
+        Line {
+            at: SystemTime::now(),
+            peer,
+            method: String::new(),
+            path: String::new(),
+            version: "HTTP/1.1",
+            status,
+            bytes: 0,
+            duration_us: 0,
+            fault: None,
+            user_agent: None,
+        }
+    }
+}
+
 fn version(version: hyper::Version) -> &'static str {
     match version {
         hyper::Version::HTTP_10 => "HTTP/1.0",

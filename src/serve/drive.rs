@@ -14,7 +14,8 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 
-use super::connection::{Connection, Order, Phase};
+use super::access_log::Line;
+use super::connection::{Connection, Order, Phase, Role};
 use super::io::{Io, Socket, Stream};
 use super::service::Service;
 use super::shared::{Handler, Shared};
@@ -96,7 +97,7 @@ async fn http1(mut io: Io, connection: &Arc<Connection>) {
         .await;
         connection.awake.store(false, Relaxed);
         match pause {
-            Pause::Over(end) => return note_end(end, shared),
+            Pause::Over(end) => return note_end(end, connection),
             Pause::Hibernate => {
                 connection.settle();
                 let parts = (*http).into_parts();
@@ -138,9 +139,16 @@ async fn wait_for_request(io: &mut Io, connection: &Connection) -> bool {
 }
 
 /// What hyper refused by itself never became a request; it is counted here.
-fn note_end(end: hyper::Result<()>, shared: &Shared) {
-    if end.is_err_and(|cause| cause.is_parse()) {
-        shared.counters.malformed.fetch_add(1, Relaxed);
+fn note_end(end: hyper::Result<()>, connection: &Connection) {
+    let Err(cause) = end else { return };
+    if !cause.is_parse() || connection.role == Role::Admin {
+        return;
+    }
+    let shared = &connection.shared;
+    shared.counters.malformed.fetch_add(1, Relaxed);
+    if let Some(log) = &shared.log {
+        let status = if cause.is_parse_too_large() { 431 } else { 400 };
+        log.write(Box::new(Line::malformed(connection.peer, status)));
     }
 }
 
@@ -162,7 +170,7 @@ async fn http2(io: Io, connection: &Arc<Connection>) {
         }
     })
     .await;
-    note_end(end, shared);
+    note_end(end, connection);
 }
 
 fn http2_builder(shared: &Shared) -> http2::Builder<TokioExecutor> {

@@ -35,6 +35,13 @@ pub enum Event {
         /// What the operating system said.
         reason: String,
     },
+    /// This process may have fewer files open than it may have connections.
+    FewFiles {
+        /// Files that may be open.
+        files: u64,
+        /// Connections that may be.
+        connections: usize,
+    },
     /// The limit of open connections was reached; new ones wait in the kernel's queue.
     ConnectionLimit {
         /// The limit.
@@ -47,6 +54,16 @@ pub enum Event {
         /// Open connections.
         connections: u64,
     },
+}
+
+impl Event {
+    /// Something is not as it should be.
+    pub fn is_warning(&self) -> bool {
+        !matches!(
+            self,
+            Event::CertificateReloaded { .. } | Event::AccessLogRecovered { .. } | Event::Draining { .. }
+        )
+    }
 }
 
 impl fmt::Display for Event {
@@ -66,6 +83,13 @@ impl fmt::Display for Event {
             }
             Event::OutOfFiles { reason } => {
                 write!(f, "cannot accept connections: {reason}; raise the open file limit (ulimit -n)")
+            }
+            Event::FewFiles { files, connections } => {
+                write!(
+                    f,
+                    "only {files} files may be open, too few for {connections} connections; raise the open \
+                     file limit (ulimit -n)"
+                )
             }
             Event::ConnectionLimit { limit } => {
                 write!(f, "{limit} connections are open; new ones wait until one closes")

@@ -7,7 +7,7 @@
 //!
 //! [`bind`] does everything that can fail because of the settings; [`Server::run`] serves until it is told to
 //! stop and then drains. The engine prints nothing and reads no configuration; what an operator should hear
-//! comes as [`Event`]s. Faults need a multi-threaded tokio runtime only for files, whose reads block.
+//! comes as [`Event`]s. Serving files needs a multi-threaded tokio runtime.
 
 mod accept;
 mod access_log;
@@ -72,6 +72,7 @@ pub struct Bound {
 /// Binds all sockets and loads all files. Whatever is wrong with the settings shows here.
 pub async fn bind(settings: Settings, events: Option<UnboundedSender<Event>>) -> Result<Server, Error> {
     let events = Events::new(events);
+    accept::raise_open_files(settings.limits.connections, &events);
     let handler = match settings.content {
         Content::Respond(answer) => Handler::Respond(answer.prepare()?),
         Content::Echo => Handler::Echo,

@@ -50,12 +50,12 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     fn call(&self, request: Request<Incoming>) -> Reply {
         let connection = &self.0;
         let shared = &connection.shared;
-        if connection.role == Role::Admin || shared.probes_on_main {
-            if let Some(probe) = probes::find(request.uri().path(), connection.role) {
-                let exchange = Exchange::begin(connection, false, None);
-                let draft = probes::answer(probe, request.method(), shared);
-                return Reply::Now(Some(finish(draft, exchange, request.version())));
-            }
+        if (connection.role == Role::Admin || shared.probes_on_main)
+            && let Some(probe) = probes::find(request.uri().path(), connection.role)
+        {
+            let exchange = Exchange::begin(connection, false, None);
+            let draft = probes::answer(probe, request.method(), shared);
+            return Reply::Now(Some(finish(draft, exchange, request.version())));
         }
         let line = shared.log.as_ref().map(|_| Box::new(Line::new(connection.peer, &request)));
         let exchange = Exchange::begin(connection, true, line);

@@ -4,9 +4,11 @@
 
 mod breaker;
 mod probe;
+mod serve;
 
 pub use breaker::BreakerKnobs;
 pub use probe::{FailOn, ProbeKnobs};
+pub use serve::ServeKnobs;
 
 /// One layer of a section over a lower one.
 pub trait Layer {

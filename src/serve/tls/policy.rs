@@ -75,8 +75,9 @@ impl FromStr for Group {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Group, String> {
-        let same = |name: &&str| name.eq_ignore_ascii_case(text);
-        let found = GROUPS.iter().find(|(_, name, aliases)| same(name) || aliases.iter().any(|a| same(a)));
+        let same = |name: &str| name.eq_ignore_ascii_case(text);
+        let found =
+            GROUPS.iter().find(|(_, name, aliases)| same(name) || aliases.iter().any(|alias| same(alias)));
         found.map(|(group, ..)| *group).ok_or_else(|| {
             let names: Vec<&str> = GROUPS.iter().map(|(_, name, _)| *name).collect();
             format!("`{text}` is no group; there are {}", names.join(", "))
