@@ -152,4 +152,19 @@ mod tests {
     fn the_grammar_is_consistent() {
         command().debug_assert();
     }
+
+    #[test]
+    fn every_default_has_a_flag() {
+        fn variables(command: &clap::Command, into: &mut Vec<String>) {
+            into.extend(
+                command.get_arguments().filter_map(|a| Some(a.get_env()?.to_string_lossy().into_owned())),
+            );
+            command.get_subcommands().for_each(|sub| variables(sub, into));
+        }
+        let mut found = Vec::new();
+        variables(&command(), &mut found);
+        for variable in config::default_texts().keys() {
+            assert!(found.contains(variable), "{variable} has a default, but no command has it");
+        }
+    }
 }

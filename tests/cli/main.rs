@@ -4,5 +4,6 @@
 
 mod config;
 mod layers;
+mod pages;
 mod support;
 mod usage;

@@ -1,0 +1,72 @@
+//! Side by side with what one would use instead: ratios from one run on one machine.
+//! Every figure is the median of interleaved rounds; server and client have a core each.
+//! Run by `make bench`, which installs the peers.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its table")]
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "without a peer there is nothing to compare")]
+
+mod breaker;
+mod process;
+mod scale;
+mod serve;
+mod startup;
+
+/// One comparison.
+struct Row {
+    what: &'static str,
+    unit: &'static str,
+    ours: f64,
+    peer: &'static str,
+    theirs: f64,
+    goal: Goal,
+}
+
+/// What the ratio ours / theirs should be.
+enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+impl Row {
+    fn print(&self) {
+        let ratio = self.ours / self.theirs;
+        let (goal, met) = match self.goal {
+            Goal::AtLeast(bound) => (format!(">= {bound}"), ratio >= bound),
+            Goal::AtMost(bound) => (format!("<= {bound}"), ratio <= bound),
+        };
+        let met = if met { "yes" } else { "no" };
+        let (what, unit, peer) = (self.what, self.unit, self.peer);
+        let (ours, theirs, ratio) = (figure(self.ours), figure(self.theirs), figure(ratio));
+        println!("| {what} | {unit} | {ours} | {peer} | {theirs} | {ratio} | {goal} | {met} |");
+    }
+}
+
+/// Three significant digits, thousands apart.
+fn figure(value: f64) -> String {
+    match value {
+        v if v >= 1000.0 => {
+            let rounded = (v / 10f64.powi(v.log10() as i32 - 2)).round() * 10f64.powi(v.log10() as i32 - 2);
+            let digits = format!("{rounded:.0}");
+            let (head, tail) = digits.split_at(digits.len() - 3);
+            format!("{head} {tail}")
+        }
+        v if v >= 100.0 => format!("{v:.0}"),
+        v if v >= 10.0 => format!("{v:.1}"),
+        v if v >= 0.1 => format!("{v:.2}"),
+        v => format!("{v:.4}"),
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() {
+    println!("\nMachine: {}\n", process::machine());
+    println!("| what | unit | hardy | against | theirs | ratio | goal | met |");
+    println!("|---|---|---|---|---|---|---|---|");
+    let rows = serve::rows().into_iter().chain([breaker::row(), startup::row()]);
+    rows.for_each(|row| row.print());
+    scale::print();
+}

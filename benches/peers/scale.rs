@@ -1,0 +1,76 @@
+//! What must stay small when much is asked: memory for idle connections, time and memory for many targets.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+
+use super::process::{Server, free_port, hardy, status};
+
+const CONNECTIONS: usize = 10_000;
+const TARGETS: usize = 1_000;
+
+pub fn print() {
+    println!("\n| what | measured | goal |");
+    println!("|---|---|---|");
+    let (bare, held) = idle_connections();
+    println!(
+        "| serve: memory with {CONNECTIONS} idle keep-alive connections | {held:.0} MiB ({bare:.0} without) | < 100 MiB |"
+    );
+    let (ratio, peak) = many_targets();
+    println!("| probe: {TARGETS} targets at once, time against the slowest target | {ratio:.2} | <= 1.5 |");
+    println!("| probe: {TARGETS} targets at once, peak memory | {peak:.0} MiB | < 100 MiB |");
+}
+
+/// Resident MiB of a server before and while it holds the connections; each has had one answer.
+fn idle_connections() -> (f64, f64) {
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let server = Server::start(&[hardy(), "--config", "none", "serve", "--listen", &address], port);
+    let bare = server.resident();
+    let held: Vec<TcpStream> = (0..CONNECTIONS)
+        .map(|_| {
+            let mut stream = TcpStream::connect(&address).expect("a connection");
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n").expect("a request");
+            let mut answer = [0; 512];
+            let length = stream.read(&mut answer).expect("an answer");
+            assert!(answer[..length].starts_with(b"HTTP/1.1 200"));
+            stream
+        })
+        .collect();
+    let resident = server.resident();
+    drop(held);
+    (bare, resident)
+}
+
+/// The whole run's time over the slowest target's, and the peak resident MiB.
+fn many_targets() -> (f64, f64) {
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let _server = Server::start(
+        &[hardy(), "--config", "none", "serve", "--listen", &address, "--fault", "latency=500ms"],
+        port,
+    );
+    let path = format!("{}/targets.toml", env!("CARGO_TARGET_TMPDIR"));
+    let targets = (0..TARGETS).map(|n| format!("[targets.t{n}]\nurl = \"http://{address}/{n}\"\n"));
+    fs::write(&path, targets.collect::<String>()).expect("a writable target directory");
+    let mut child = Command::new(hardy())
+        .args(["--config", &path, "--json", "probe", "--timeout", "10s"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("hardy runs");
+    let mut stdout = child.stdout.take().expect("stdout is piped");
+    let mut first = [0; 1];
+    // The report begins when all work is done: the process has had its peak, and still runs.
+    stdout.read_exact(&mut first).expect("a report");
+    let peak = status(child.id(), "VmHWM:");
+    let mut document = first.to_vec();
+    stdout.read_to_end(&mut document).expect("a report");
+    assert!(child.wait().expect("it ends").success());
+    let document: serde_json::Value = serde_json::from_slice(&document).expect("JSON");
+    let targets = document["data"]["targets"].as_array().expect("targets");
+    assert_eq!(targets.len(), TARGETS);
+    let slowest = targets.iter().filter_map(|t| t["last"]["latency_us"].as_f64()).fold(0.0, f64::max);
+    let elapsed = document["data"]["elapsed_ms"].as_f64().expect("elapsed_ms");
+    (elapsed * 1000.0 / slowest, peak)
+}

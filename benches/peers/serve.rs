@@ -1,0 +1,66 @@
+//! A fixed response over HTTP/1.1 keep-alive: requests per second of the server's processor time.
+
+use std::fs;
+
+use super::process::{Server, free_port, go, hardy, on_core};
+use super::{Goal, Row, median};
+
+const ROUNDS: usize = 5;
+const SECONDS: &str = "3s";
+const CONNECTIONS: &str = "64";
+
+pub fn rows() -> [Row; 2] {
+    let (ours, nginx, nethttp) = (free_port(), free_port(), free_port());
+    let servers = [start_hardy(ours), start_nginx(nginx), start_nethttp(nethttp)];
+    let ports = [ours, nginx, nethttp];
+    let mut figures = [const { Vec::new() }; 3];
+    for _ in 0..ROUNDS {
+        for ((server, port), figures) in servers.iter().zip(ports).zip(&mut figures) {
+            let before = server.cpu();
+            let requests = wrk(port);
+            figures.push(requests / (server.cpu() - before));
+        }
+    }
+    let [ours, nginx, nethttp] = figures.map(median);
+    let row = |peer, theirs, goal| Row {
+        what: "serve: fixed response",
+        unit: "requests per CPU second",
+        ours,
+        peer,
+        theirs,
+        goal: Goal::AtLeast(goal),
+    };
+    [row("nginx `return 200`", nginx, 1.0), row("Go net/http", nethttp, 2.5)]
+}
+
+fn start_hardy(port: u16) -> Server {
+    Server::start(&[hardy(), "--config", "none", "serve", "--listen", &format!("127.0.0.1:{port}")], port)
+}
+
+fn start_nethttp(port: u16) -> Server {
+    Server::start(&[&go("nethttp.go"), &format!("127.0.0.1:{port}")], port)
+}
+
+/// One process, no log, connections kept for ever: as lean as nginx goes.
+fn start_nginx(port: u16) -> Server {
+    let directory = env!("CARGO_TARGET_TMPDIR");
+    let config = format!(
+        "daemon off; master_process off; worker_processes 1; pid {directory}/nginx.pid; error_log /dev/null;\n\
+         events {{ worker_connections 1024; }}\n\
+         http {{ access_log off; keepalive_requests 1000000000; default_type text/plain;\n\
+           server {{ listen 127.0.0.1:{port}; location / {{ return 200 \"Hello World!\\n\"; }} }} }}\n"
+    );
+    let path = format!("{directory}/nginx.conf");
+    fs::write(&path, config).expect("a writable target directory");
+    Server::start(&["/usr/sbin/nginx", "-c", &path], port)
+}
+
+/// Requests answered well in one run of wrk on the other core.
+fn wrk(port: u16) -> f64 {
+    let url = format!("http://127.0.0.1:{port}/");
+    let output = on_core(1, &["wrk", "-t1", "-c", CONNECTIONS, "-d", SECONDS, &url]).output().expect("wrk");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
+    let line = text.lines().find(|l| l.contains(" requests in ")).unwrap_or_else(|| panic!("{text}"));
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
