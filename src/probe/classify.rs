@@ -113,7 +113,7 @@ pub fn spawn_fault(error: &io::Error) -> Fault {
 fn tls_fault(error: &rustls::Error) -> Fault {
     match error {
         rustls::Error::InvalidCertificate(certificate) => {
-            certificate_reason(certificate).because(certificate.to_string())
+            certificate_reason(certificate).because(certificate_detail(certificate))
         }
         rustls::Error::Other(other) if other.0.is::<NoRoots>() => {
             Reason::LocalRoots.because(other.0.to_string())
@@ -133,6 +133,14 @@ fn certificate_reason(error: &CertificateError) -> Reason {
         }
         CertificateError::UnknownIssuer | CertificateError::BadSignature => Reason::TlsCertificateUntrusted,
         _ => Reason::TlsCertificateInvalid,
+    }
+}
+
+fn certificate_detail(error: &CertificateError) -> String {
+    match error {
+        CertificateError::UnknownIssuer => "no trusted root vouches for the certificate".to_owned(),
+        CertificateError::BadSignature => "a signature in the chain is wrong".to_owned(),
+        _ => error.to_string(),
     }
 }
 

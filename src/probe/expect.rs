@@ -269,8 +269,8 @@ impl Expect {
     pub fn check_latency(&self, latency: Duration) -> Result<(), Fault> {
         match self.within {
             Some(within) if latency > within => {
-                let ms = |d: Duration| d.as_secs_f64() * 1000.0;
-                let detail = format!("expected within {:.0}ms, took {:.1}ms", ms(within), ms(latency));
+                let took = latency.as_secs_f64() * 1000.0;
+                let detail = format!("expected within {within:?}, took {took:.1}ms");
                 Err(Reason::Latency.because(detail))
             }
             _ => Ok(()),

@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the report")]
 
 mod config;
+mod fixtures;
 mod layers;
 mod pages;
+mod probe;
+mod probe_exec;
+mod probe_runs;
+mod probe_tls;
 mod support;
 mod usage;
