@@ -1,6 +1,7 @@
 //! `hardy probe`: what is called, what is expected, and what the verdict is.
 
 use std::fs;
+use std::io::Write;
 use std::net::SocketAddr;
 
 use serde_json::Value;
@@ -101,6 +102,21 @@ fn what_is_wrong_with_the_connection_is_told_apart() {
         let found = failure(&url, args);
         assert!(found.0 == reason && found.1.contains(detail), "{url}: {found:?}");
     }
+}
+
+#[test]
+fn an_endless_body_is_read_up_to_a_limit() {
+    let server = Server::start(|mut stream, _| {
+        read_request(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nbegin");
+        while stream.write_all(&[b'x'; 65536]).is_ok() {}
+    });
+    let patient = ["--timeout", "20s"];
+    assert_eq!(probe(&server.url("/"), &[&patient[..], &["--expect-body", "begin"]].concat()).0, Some(0));
+    assert_eq!(
+        failure(&server.url("/"), &[&patient[..], &["--expect-body", "end"]].concat()).0,
+        "body.mismatch"
+    );
 }
 
 #[test]

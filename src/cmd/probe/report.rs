@@ -206,3 +206,87 @@ fn quantiles(summary: &Summary) -> impl Iterator<Item = (&'static str, u64)> {
     ];
     all.into_iter().filter_map(|(quantile, us)| Some((quantile, us?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::breaker::Config;
+    use crate::http::Trust;
+    use crate::output::Report as _;
+    use crate::probe::expect::Expect;
+    use crate::probe::{Goal, Means, Observers, Pace, Plan, Request, Retry, Streaks, Target, Until};
+
+    fn settings(addresses: &[&str], fail_on: FailOn) -> Settings {
+        let target = |address: &&str| Target {
+            name: (*address).to_owned(),
+            address: address.parse().unwrap(),
+            request: Request::default(),
+            expect: Expect::default(),
+            breaker: Config { timeout: Duration::from_secs(20), ..Config::default() },
+        };
+        let plan = Plan {
+            targets: addresses.iter().map(target).collect(),
+            means: Means { trust: Trust::anyone(), overrides: Default::default() },
+            pace: Pace { count: Some(2), interval: Duration::from_millis(1) },
+            retry: Retry { most: 0, backoff: Duration::from_millis(1) },
+            streaks: Streaks { up_after: 1, down_after: 1 },
+            until: None,
+            fallback: Some("true".into()),
+            breaking: true,
+        };
+        Settings { plan, watch: false, fail_on }
+    }
+
+    async fn found(settings: &Settings) -> Report {
+        let found = probe::run(settings.plan.clone(), Observers::default(), CancellationToken::new()).await;
+        Report::new(found.snapshot, Some(found.end), settings)
+    }
+
+    #[tokio::test]
+    async fn a_report_fits_its_schema() {
+        let report = found(&settings(&["exec:true", "exec:exit 3", "tcp://127.0.0.1:1"], FailOn::Down)).await;
+        let schema = serde_json::to_value(schemars::schema_for!(Report)).unwrap();
+        let document = serde_json::to_value(&report).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let errors: Vec<_> =
+            validator.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+    }
+
+    #[tokio::test]
+    async fn the_verdict_follows_from_the_states() {
+        use State::{Degraded, Down, Unknown, Up};
+        let cases = [
+            (vec![Up, Up], FailOn::Down, Verdict::Good),
+            (vec![Up, Degraded], FailOn::Down, Verdict::Good),
+            (vec![Up, Degraded], FailOn::Degraded, Verdict::Bad),
+            (vec![Up, Unknown], FailOn::Down, Verdict::Unknown),
+            (vec![Down, Unknown], FailOn::Down, Verdict::Bad),
+        ];
+        let mut report = found(&settings(&["exec:true", "exec:true"], FailOn::Down)).await;
+        for (states, fail_on, verdict) in cases {
+            report.fail_on = fail_on;
+            for (target, state) in report.targets.iter_mut().zip(&states) {
+                target.state = *state;
+            }
+            assert_eq!((report.verdict(), report.exit()), (verdict, verdict.into()), "{states:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_waited_for_decides_alone() {
+        let mut settings = settings(&["exec:false"], FailOn::Down);
+        for (goal, verdict, exit) in
+            [(Goal::Down, Verdict::Good, Exit::GOOD), (Goal::Answering, Verdict::Bad, Exit::WAIT_ENDED)]
+        {
+            settings.plan.until = Some(Until { goal, wait: Duration::from_secs(20) });
+            let report = found(&settings).await;
+            assert_eq!((report.verdict(), report.exit()), (verdict, exit));
+            assert_eq!(report.cases()[0].outcome == Outcome::Pass, verdict == Verdict::Good);
+        }
+    }
+}
