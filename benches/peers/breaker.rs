@@ -37,7 +37,7 @@ fn ours_per_call() -> f64 {
             permit.report(Outcome::Success, done - asked, done.as_millis() as Millis);
         }
     }
-    assert_eq!(breaker.stats(0).successes, CALLS.into());
+    assert_eq!(breaker.stats(0).successes, u64::from(CALLS));
     start.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
 }
 
