@@ -1,5 +1,7 @@
 //! The grammar of the command line. Help, man pages and completions all come from [`command`].
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "the comments on arguments are their help")]
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

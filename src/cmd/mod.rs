@@ -1,6 +1,8 @@
 //! One thin room per subcommand: its arguments, what they mean, one call of an engine, its report.
 //! A command prints nothing, spawns nothing and never calls another command.
 
+#![allow(rustdoc::broken_intra_doc_links, reason = "the comments on arguments are their help")]
+
 pub mod completions;
 pub mod config;
 pub mod man;

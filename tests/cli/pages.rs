@@ -59,6 +59,7 @@ fn completions_are_those_of_the_binary() {
 }
 
 /// Runs a shell with the binary in its PATH, in a directory whose hardy.toml names targets and profiles.
+#[expect(clippy::disallowed_methods, reason = "shells are found as the user finds them")]
 fn shell(program: &str, args: &[&str], script: &str) -> String {
     let directory = tempfile::tempdir().unwrap();
     fs::write(
