@@ -3,11 +3,13 @@
 //! An address that is already one never waits for the resolver's threads. Refuses to cache.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::str::FromStr;
 use std::sync::Arc;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
 
 use super::phases::{Phase, PhaseClock};
 
@@ -100,11 +102,25 @@ pub async fn lookup(host: &str, port: u16, overrides: &Overrides) -> Result<Vec<
         return Ok(addresses);
     }
     let failed = |source| LookupError { host: host.to_owned(), source };
-    let addresses: Vec<_> = tokio::net::lookup_host((host, port)).await.map_err(failed)?.collect();
+    let addresses = ask_the_system(host, port).await.map_err(failed)?;
     if addresses.is_empty() {
         return Err(failed(io::Error::other("the name has no address")));
     }
     Ok(addresses)
+}
+
+/// getaddrinfo blocks a thread, and goes on after its caller has given up. A caller waits for a free thread here, where
+/// giving up leaves nothing behind, and not in the runtime's queue, which would grow for as long as the resolver is dead.
+async fn ask_the_system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    /// Most of the threads that the runtime has for blocking calls.
+    static THREADS: Semaphore = Semaphore::const_new(480);
+    let thread = THREADS.acquire().await.map_err(io::Error::other)?;
+    let host = host.to_owned();
+    let asking = spawn_blocking(move || {
+        let _thread = thread;
+        (host.as_str(), port).to_socket_addrs().map(Iterator::collect)
+    });
+    asking.await.map_err(io::Error::other)?
 }
 
 /// The resolver that reqwest is given: [`lookup`], timed.

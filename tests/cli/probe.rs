@@ -90,7 +90,7 @@ fn what_is_wrong_with_the_connection_is_told_apart() {
         (tcp(refused), long, "connect.refused", "connection refused"),
         (http(hole), short, "connect.timeout", "no answer within 200ms, while connecting"),
         (tcp(hole), short, "connect.timeout", "no answer within 200ms, while connecting"),
-        (http(silent.address), short, "timeout", "while waiting for the first byte"),
+        (http(silent.address), &["--timeout", "2s"], "timeout", "while waiting for the first byte"),
         (closing.url("/"), long, "closed", "before the answer was complete"),
         (resetting.url("/"), long, "connect.reset", "connection reset by peer"),
         (garbage.url("/"), long, "http.protocol", ""),

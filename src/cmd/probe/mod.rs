@@ -71,7 +71,7 @@ struct RequestArgs {
     #[arg(long, value_name = "TEXT", hide_short_help = true)]
     body: Option<String>,
     /// Believe any certificate
-    #[arg(long, conflicts_with = "ca")]
+    #[arg(long)]
     insecure: bool,
     /// Use this address for that name and port, as curl does [repeatable]
     #[arg(long, value_name = "HOST:PORT:ADDR", hide_short_help = true)]

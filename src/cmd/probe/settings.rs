@@ -139,7 +139,7 @@ fn target(name: &str, args: &Args, knobs: &ProbeKnobs, config: &Config) -> Resul
         request: request(&definition, &args.request, args.rounds.redirects.or(definition.redirects), knobs)
             .map_err(|error| wrong(&error))?,
         expect: expect(&definition.expect, &args.expect).map_err(|error| wrong(&error))?,
-        breaker: breaker(&args.breaker, definition.timeout, &config.profile.breaker)?,
+        breaker: breaker(args, definition.timeout, &config.profile.breaker)?,
         address,
     };
     target.check().map_err(|error| Error::usage(error.to_string()))?;
@@ -217,16 +217,14 @@ fn json(
 }
 
 /// `timeout` is the target's own: below a flag, above the profile.
-fn breaker(
-    flags: &BreakerKnobs,
-    timeout: Option<Duration>,
-    profile: &BreakerKnobs,
-) -> Result<breaker::Config, Error> {
+fn breaker(args: &Args, timeout: Option<Duration>, profile: &BreakerKnobs) -> Result<breaker::Config, Error> {
     let own = BreakerKnobs { timeout, ..BreakerKnobs::default() };
-    let knobs = flags.clone().or(own).or(profile.clone());
+    let knobs = args.breaker.clone().or(own).or(profile.clone());
     let BreakerKnobs { timeout, max_concurrent, error_threshold, volume, window, cooldown, slow } = knobs;
     let cooldown = need(cooldown, "breaker.cooldown")?.0;
     let rest = breaker::Config::default();
+    // Who waits for a target wants to hear of it soon: no longer and longer pauses between the trials.
+    let cooldown_max = if args.until.is_some() { cooldown } else { rest.cooldown_max.max(cooldown) };
     let config = breaker::Config {
         timeout: need(timeout, "breaker.timeout")?.0,
         max_concurrent: need(max_concurrent, "breaker.max_concurrent")?,
@@ -234,7 +232,7 @@ fn breaker(
         request_volume: need(volume, "breaker.volume")?,
         window: need(window, "breaker.window")?.0,
         cooldown,
-        cooldown_max: rest.cooldown_max.max(cooldown),
+        cooldown_max,
         slow: slow.map(|slow| slow.0),
         seed: fastrand::u64(..),
         ..rest
