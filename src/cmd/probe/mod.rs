@@ -27,7 +27,13 @@ Examples:
   hardy probe --until up --wait 2m                # in a pipeline: all targets of hardy.toml
   hardy probe http://127.0.0.1:8080 --count 60 --interval 200ms --json
   hardy probe tcp://db:5432 unix+http:///run/app.sock:/health 'exec:pg_isready -q'
-  hardy probe api --watch --fallback 'systemctl restart api'")]
+  hardy probe api --watch --fallback 'systemctl restart api'
+
+States:
+  up        it answers as expected
+  degraded  up, but recent calls failed or were slow, or the breaker is not closed
+  down      it does not answer as expected
+  unknown   not tested (often enough), or the last test failed for a reason of this host (local.*)")]
 pub struct Args {
     /// URL (http https tcp unix+http exec) or name in the config [default: all of the config]
     ///
