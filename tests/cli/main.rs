@@ -10,5 +10,6 @@ mod probe;
 mod probe_exec;
 mod probe_runs;
 mod probe_tls;
+mod serve;
 mod support;
 mod usage;

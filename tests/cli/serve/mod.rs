@@ -1,0 +1,11 @@
+//! `hardy serve` as its clients see it.
+
+mod answers;
+mod client;
+mod drain;
+mod faults;
+mod files;
+mod limits;
+mod log;
+mod refused;
+mod tls;
