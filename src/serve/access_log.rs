@@ -83,7 +83,7 @@ impl Line {
 fn version(version: hyper::Version) -> &'static str {
     match version {
         hyper::Version::HTTP_10 => "HTTP/1.0",
-        hyper::Version::HTTP_2 => "HTTP/2",
+        hyper::Version::HTTP_2 => "HTTP/2.0",
         _ => "HTTP/1.1",
     }
 }

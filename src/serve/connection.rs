@@ -57,7 +57,7 @@ pub(super) enum Phase {
 }
 
 /// What the sweep asks of the task that drives a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Order {
     /// Carry on.
@@ -66,6 +66,8 @@ pub(super) enum Order {
     Hibernate,
     /// Answer what is in flight, then close.
     Finish,
+    /// Do not wait any longer for the client to close its half.
+    Leave,
 }
 
 /// One connection.
@@ -200,7 +202,8 @@ impl Connection {
         match self.order.load(Relaxed) {
             0 => Order::None,
             1 => Order::Hibernate,
-            _ => Order::Finish,
+            2 => Order::Finish,
+            _ => Order::Leave,
         }
     }
 

@@ -105,8 +105,8 @@ async fn finish(shared: &Shared, role: Role, drain: &Drain) -> u64 {
         while shared.registry.count(role) > 0 {
             pace.tick().await;
             shared.tick();
-            for entry in shared.registry.select(|c| c.role == role && may_finish(c)) {
-                entry.connection.give(Order::Finish);
+            for entry in shared.registry.select(|c| c.role == role && next_order(c).is_some()) {
+                entry.connection.give(next_order(&entry.connection).unwrap_or(Order::Finish));
             }
             for entry in shared.registry.select(|c| c.role == role && is_overdue(c)) {
                 entry.task.abort();
@@ -119,16 +119,15 @@ async fn finish(shared: &Shared, role: Role, drain: &Drain) -> u64 {
     cut_off(shared, role).await
 }
 
-/// Answers what it owes and then closes; an idle one only once it is quiet.
-fn may_finish(connection: &Connection) -> bool {
-    if connection.order() == Order::Finish {
-        return false;
-    }
-    match connection.phase() {
-        Phase::InFlight => true,
-        Phase::Idle => connection.http2.load(Relaxed) || connection.age_ms() >= QUIET_MS,
-        Phase::Handshake | Phase::Header | Phase::Lingering => false,
-    }
+/// What to tell a connection that has not been told yet; an idle one is told once it is quiet.
+fn next_order(connection: &Connection) -> Option<Order> {
+    let order = match connection.phase() {
+        Phase::InFlight => Order::Finish,
+        Phase::Idle if connection.http2.load(Relaxed) || connection.age_ms() >= QUIET_MS => Order::Finish,
+        Phase::Lingering if connection.age_ms() >= QUIET_MS => Order::Leave,
+        _ => return None,
+    };
+    Some(order).filter(|order| connection.order() < *order)
 }
 
 /// Owes nothing, and keeps us waiting.
@@ -136,7 +135,7 @@ fn is_overdue(connection: &Connection) -> bool {
     match connection.phase() {
         Phase::Handshake | Phase::Header => connection.age_ms() >= PARTIAL_HEADER_MS,
         Phase::Idle => {
-            connection.order() == Order::Finish && connection.age_ms() >= PARTIAL_HEADER_MS + QUIET_MS
+            connection.order() >= Order::Finish && connection.age_ms() >= PARTIAL_HEADER_MS + QUIET_MS
         }
         Phase::InFlight | Phase::Lingering => false,
     }

@@ -82,7 +82,7 @@ async fn http1(mut io: Io, connection: &Arc<Connection>) {
                     return Poll::Ready(Pause::Over(end));
                 }
                 match connection.order() {
-                    Order::Finish if !connection.finishing() => {
+                    Order::Finish | Order::Leave if !connection.finishing() => {
                         // Polled once more, so that an idle connection closes now.
                         Pin::new(&mut *http).graceful_shutdown();
                     }
@@ -128,7 +128,7 @@ async fn wait_for_request(io: &mut Io, connection: &Connection) -> bool {
         connection.driven_by(cx.waker());
         match readable.as_mut().poll(cx) {
             Poll::Ready(result) => Poll::Ready(result.is_ok()),
-            Poll::Pending if connection.order() == Order::Finish => Poll::Ready(false),
+            Poll::Pending if connection.order() >= Order::Finish => Poll::Ready(false),
             Poll::Pending => {
                 connection.settle();
                 Poll::Pending
@@ -163,7 +163,7 @@ async fn http2(io: Io, connection: &Arc<Connection>) {
             if let Poll::Ready(end) = http.as_mut().poll(cx) {
                 return Poll::Ready(end);
             }
-            if connection.order() != Order::Finish || connection.finishing() {
+            if connection.order() < Order::Finish || connection.finishing() {
                 return Poll::Pending;
             }
             http.as_mut().graceful_shutdown();

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
-use super::connection::{Connection, Phase};
+use super::connection::{Connection, Order, Phase};
 
 /// A socket as it was accepted.
 #[derive(Debug)]
@@ -206,14 +206,15 @@ impl AsyncWrite for Io {
             return Poll::Ready(Ok(()));
         }
         let mut scratch = [0; 4096];
-        loop {
+        // The sweep ends it when the client does not.
+        while connection.order() != Order::Leave {
             let mut buf = ReadBuf::new(&mut scratch);
-            // The sweep ends it when the client does not.
-            if ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf)).is_err() || buf.filled().is_empty()
-            {
-                return Poll::Ready(Ok(()));
+            let read = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf));
+            if read.is_err() || buf.filled().is_empty() {
+                break;
             }
         }
+        Poll::Ready(Ok(()))
     }
 }
 

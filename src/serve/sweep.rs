@@ -49,6 +49,8 @@ enum Verdict {
     Hibernate,
     /// Idle for too long: closed in good order.
     Finish,
+    /// Answered, and still sending: left alone with it.
+    Leave,
     /// Too slow: cut off.
     Cut,
 }
@@ -67,10 +69,9 @@ fn sweep(shared: &Shared) {
             Verdict::Fine => {}
             Verdict::Hibernate => connection.give(Order::Hibernate),
             Verdict::Finish => connection.give(Order::Finish),
+            Verdict::Leave => connection.give(Order::Leave),
             Verdict::Cut => {
-                if connection.phase() != Phase::Lingering {
-                    shared.counters.timed_out.fetch_add(1, Relaxed);
-                }
+                shared.counters.timed_out.fetch_add(1, Relaxed);
                 task.abort();
             }
         }
@@ -86,7 +87,7 @@ fn judge(connection: &Connection, limits: &Limits) -> Verdict {
         _ if stalled => Verdict::Cut,
         Phase::Handshake if over(limits.handshake_timeout) => Verdict::Cut,
         Phase::Header if over(limits.header_timeout) => Verdict::Cut,
-        Phase::Lingering if age >= LINGER_MS => Verdict::Cut,
+        Phase::Lingering if age >= LINGER_MS => Verdict::Leave,
         // Told to finish and still here: it does not want to.
         Phase::Idle if over(limits.keep_alive + Duration::from_secs(5)) => Verdict::Cut,
         Phase::Idle if over(limits.keep_alive) => Verdict::Finish,

@@ -2,6 +2,7 @@
 //! files, no listings. The kernel keeps the bounds (`openat2`); this room keeps the manners of HTTP.
 
 mod encoding;
+mod entity;
 mod path;
 
 use std::fs::{File, Metadata};
@@ -9,14 +10,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use http_serve::{BoxError, ChunkedReadFile};
 use hyper::header::{
-    ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE,
-    LOCATION, VARY, X_CONTENT_TYPE_OPTIONS,
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, LOCATION,
+    VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
@@ -24,6 +22,7 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
 use rustix::io::Errno;
 
 use self::encoding::Encoding;
+use self::entity::FileEntity;
 use super::body::Kind;
 use super::error::Error;
 use super::respond::content_type;
@@ -163,16 +162,14 @@ fn redirect(location: &str, query: Option<&str>) -> Draft {
 }
 
 fn send(found: Opened, parts: Parts) -> Draft {
-    if !has_usable_time(&found.metadata) {
-        return Draft::plain(StatusCode::INTERNAL_SERVER_ERROR);
-    }
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, found.content_type);
     if let Some(encoding) = found.encoding {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
     }
-    let entity = ChunkedReadFile::<Bytes, BoxError>::new_with_metadata(found.file, &found.metadata, headers);
-    let Ok(entity) = entity else { return Draft::plain(StatusCode::INTERNAL_SERVER_ERROR) };
+    let Ok(entity) = FileEntity::new(found.file, &found.metadata, headers) else {
+        return Draft::plain(StatusCode::INTERNAL_SERVER_ERROR);
+    };
     let mut request = Request::from_parts(parts, ());
     for name in [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
         // Dates that are none must be ignored (RFC 9110, 13.1.3 and 13.1.4); the library refuses them.
@@ -184,7 +181,6 @@ fn send(found: Opened, parts: Parts) -> Draft {
     let (status, mut headers) = (parts.status, parts.headers);
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.remove(ALLOW);
     Draft { status, headers, kind: Kind::file(body) }
 }
 
@@ -192,13 +188,6 @@ fn send(found: Opened, parts: Parts) -> Draft {
 fn is_http_date(value: &HeaderValue) -> bool {
     let text = value.to_str().unwrap_or_default();
     text.len() == 29 && text.ends_with(" GMT") && jiff::fmt::rfc2822::parse(text).is_ok()
-}
-
-/// HTTP dates begin in 1970 and end in 9999; the libraries below insist.
-fn has_usable_time(metadata: &Metadata) -> bool {
-    const UNTIL: Duration = Duration::from_secs(253_402_300_000);
-    let since = metadata.modified().ok().and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-    since.is_some_and(|since| since < UNTIL)
 }
 
 #[cfg(test)]

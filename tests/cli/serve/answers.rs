@@ -56,7 +56,10 @@ fn fixed_answers() {
         (file.as_str(), 503, "text/html; charset=utf-8", "<p>later</p>"),
     ] {
         let got = Server::start(&["--respond", answer]).get("/");
-        assert_eq!((got.status, got.header("content-type"), got.text().as_str()), (status, Some(media), body));
+        assert_eq!(
+            (got.status, got.header("content-type"), got.text().as_str()),
+            (status, Some(media), body)
+        );
     }
     let empty = Server::start(&["--respond", "204:"]).get("/");
     assert_eq!((empty.status, empty.body.len()), (204, 0));

@@ -97,7 +97,8 @@ fn http2_streams_fail_alone() {
     let server = Server::start(&["--tls", "self-signed", "--fault", "first=1:500; reset@50%", "--seed", "3"]);
     let url = server.url("/");
     let urls: Vec<&str> = std::iter::repeat_n(url.as_str(), 20).collect();
-    let args = [&["-k", "--http2", "-o", "/dev/null", "-w", "%{http_code} %{num_connects}\n"][..], &urls].concat();
+    let args =
+        [&["-k", "--http2", "-o", "/dev/null", "-w", "%{http_code} %{num_connects}\n"][..], &urls].concat();
     let run = curl(&args);
     let broken = run.stdout.lines().filter(|line| line.starts_with("000")).count();
     let fine = run.stdout.lines().filter(|line| line.starts_with("200")).count();
