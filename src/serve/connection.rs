@@ -212,9 +212,12 @@ impl Connection {
         self.finishing.swap(true, Relaxed)
     }
 
-    /// Nothing is asked, owed or still to be written.
-    pub(super) fn may_hibernate(&self) -> bool {
-        self.phase() == Phase::Idle && self.in_flight() == 0 && self.stalled_for_ms().is_none()
+    /// Nothing is asked, owed or still to be written; and it was so for a while, or memory is short.
+    pub(super) fn should_hibernate(&self) -> bool {
+        self.phase() == Phase::Idle
+            && (self.order() == Order::Hibernate || self.shared.registry.is_crowded())
+            && self.in_flight() == 0
+            && self.stalled_for_ms().is_none()
     }
 
     /// An order to hibernate was carried out, or is out of date.
@@ -227,7 +230,11 @@ impl Connection {
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     open: Mutex<HashMap<u64, Entry>>,
+    crowded: AtomicBool,
 }
+
+/// So many connections make every buffer count.
+const CROWD: usize = 4096;
 
 /// A connection and the way to end it at once.
 #[derive(Clone, Debug)]
@@ -247,6 +254,18 @@ impl Registry {
         let mut open = self.lock();
         let task = start(Listed(Arc::clone(&connection)));
         open.insert(connection.id, Entry { connection, task });
+        self.crowded.store(open.len() >= CROWD, Relaxed);
+    }
+
+    fn remove(&self, id: u64) {
+        let mut open = self.lock();
+        open.remove(&id);
+        self.crowded.store(open.len() >= CROWD, Relaxed);
+    }
+
+    /// So many connections are open that idle ones should keep no buffers.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.crowded.load(Relaxed)
     }
 
     /// Open connections.
@@ -270,6 +289,6 @@ pub(super) struct Listed(Arc<Connection>);
 
 impl Drop for Listed {
     fn drop(&mut self) {
-        self.0.shared.registry.lock().remove(&self.0.id);
+        self.0.shared.registry.remove(self.0.id);
     }
 }

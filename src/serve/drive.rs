@@ -86,7 +86,9 @@ async fn http1(mut io: Io, connection: &Arc<Connection>) {
                         // Polled once more, so that an idle connection closes now.
                         Pin::new(&mut *http).graceful_shutdown();
                     }
-                    Order::Hibernate if connection.may_hibernate() => return Poll::Ready(Pause::Hibernate),
+                    Order::Hibernate | Order::None if connection.should_hibernate() => {
+                        return Poll::Ready(Pause::Hibernate);
+                    }
                     _ => {
                         connection.settle();
                         return Poll::Pending;

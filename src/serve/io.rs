@@ -2,6 +2,7 @@
 //! the connection's record what moves. It knows nothing of HTTP.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,7 +11,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
@@ -83,9 +84,21 @@ passes_on!(Stream { Plain, Tls });
 
 impl Socket {
     async fn readable(&self) -> io::Result<()> {
-        match self {
-            Socket::Tcp(stream) => stream.readable().await,
-            Socket::Unix(stream) => stream.readable().await,
+        loop {
+            let peeked = match self {
+                Socket::Tcp(stream) => {
+                    stream.readable().await?;
+                    stream.try_io(Interest::READABLE, || peek(SockRef::from(stream)))
+                }
+                Socket::Unix(stream) => {
+                    stream.readable().await?;
+                    stream.try_io(Interest::READABLE, || peek(SockRef::from(stream)))
+                }
+            };
+            // The runtime takes every new socket for readable; only a look tells.
+            if !peeked.is_err_and(|cause| cause.kind() == io::ErrorKind::WouldBlock) {
+                return Ok(());
+            }
         }
     }
 
@@ -96,6 +109,10 @@ impl Socket {
             let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
+}
+
+fn peek(socket: SockRef<'_>) -> io::Result<usize> {
+    socket.peek(&mut [MaybeUninit::uninit(); 1])
 }
 
 impl Stream {
