@@ -26,7 +26,7 @@ test:
 	@tests/setup/install cc:gcc curl openssl zsh fish mandoc
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
-	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --no-deps --document-private-items --quiet
+	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --locked --no-deps --document-private-items --quiet
 	$(CARGO) test --locked
 
 bench:
