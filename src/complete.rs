@@ -7,14 +7,14 @@ use std::path::PathBuf;
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
-use crate::{cli, config};
+use crate::config;
 
 /// The variable by which a shell asks for candidates.
 pub const VARIABLE: &str = "HARDY_COMPLETE";
 
 /// Answers a shell that asks for candidates, and ends; otherwise does nothing.
-pub fn answer_shell() {
-    CompleteEnv::with_factory(cli::command).var(VARIABLE).complete();
+pub fn answer_shell(grammar: impl Fn() -> clap::Command) {
+    CompleteEnv::with_factory(grammar).var(VARIABLE).complete();
 }
 
 /// The names of `[profile.NAME]`.

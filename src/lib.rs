@@ -45,7 +45,7 @@ use shutdown::Shutdown;
 
 /// Runs the program: from the arguments of the process to its exit code.
 pub fn run() -> ExitCode {
-    complete::answer_shell();
+    complete::answer_shell(cli::command);
     let cli = match cli::parse() {
         Ok(cli) => cli,
         Err(usage) => return output::print_usage(&usage).into(),
@@ -63,7 +63,7 @@ fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {
     // What these two print must not depend on a config file, even on a broken one.
     match command {
         Command::Completions(args) => return console.emit_text(&cmd::completions::run(&args)?),
-        Command::Man(args) => return console.emit_text(&cmd::man::run(&args)?),
+        Command::Man(args) => return console.emit_text(&cmd::man::run(&args, &cli::command())?),
         _ => {}
     }
     let config = Config::load(&source)?;

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use clap_mangen::Man;
 
-use crate::cli;
 use crate::config::nearest;
 use crate::error::Error;
 
@@ -30,14 +29,13 @@ pub struct Args {
 }
 
 /// The page in roff, or the names of the files that were written.
-pub fn run(args: &Args) -> Result<String, Error> {
-    let root = cli::command();
+pub fn run(args: &Args, root: &clap::Command) -> Result<String, Error> {
     match (&args.dir, &args.command) {
-        (Some(dir), _) => write_all(&root, dir),
-        (None, None) => page(&root, None),
+        (Some(dir), _) => write_all(root, dir),
+        (None, None) => page(root, None),
         (None, Some(name)) => {
-            let sub = root.find_subcommand(name).ok_or_else(|| no_command(name, &root))?;
-            page(&root, Some(sub))
+            let sub = root.find_subcommand(name).ok_or_else(|| no_command(name, root))?;
+            page(root, Some(sub))
         }
     }
 }

@@ -81,8 +81,24 @@ fn flatten(prefix: &str, value: &Json, origin: &Origin, into: &mut Vec<Value>) {
                 flatten(&format!("{prefix}.{name}"), field, origin, into);
             }
         }
-        _ => into.push(Value { name: prefix.to_owned(), value: value.clone(), origin: origin.clone() }),
+        _ => into.push(Value {
+            name: prefix.to_owned(),
+            value: without_password(value),
+            origin: origin.clone(),
+        }),
     }
+}
+
+/// A URL may carry a password: `https://user:password@host`.
+fn without_password(value: &Json) -> Json {
+    let Json::String(text) = value else { return value.clone() };
+    let parts = text.split_once("://").and_then(|(scheme, rest)| {
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+        let (user, host) = authority.rsplit_once('@')?;
+        let (name, _) = user.split_once(':')?;
+        Some(format!("{scheme}://{name}:(redacted)@{host}{}", &rest[authority.len()..]))
+    });
+    Json::String(parts.unwrap_or_else(|| text.clone()))
 }
 
 /// Names under which people keep what nobody else should read.
@@ -99,4 +115,26 @@ fn objects(value: &Json) -> impl Iterator<Item = (&String, &Json)> {
 
 fn json<T: Serialize>(value: &T) -> Result<Json, Error> {
     serde_json::to_value(value).map_err(|e| Error::unknown("cannot show the configuration").because(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let target = serde_json::json!({
+            "url": "https://me:pa:ss@host/p@th?x",
+            "headers": { "Authorization": "Bearer x", "accept": "text/plain" },
+        });
+        let mut values = Vec::new();
+        flatten("targets.api", &target, &Origin::File, &mut values);
+        let shown: Vec<_> = values.iter().map(|v| (v.name.as_str(), v.value.as_str().unwrap())).collect();
+        let expected = [
+            ("targets.api.url", "https://me:(redacted)@host/p@th?x"),
+            ("targets.api.headers.Authorization", "(redacted)"),
+            ("targets.api.headers.accept", "text/plain"),
+        ];
+        assert_eq!(shown, expected);
+    }
 }
