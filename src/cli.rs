@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
+use clap::error::{ContextKind, ContextValue};
 use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::output::{Format, ReportFile, Settings, When};
@@ -55,10 +56,12 @@ pub struct GlobalArgs {
     /// Short for --output json
     #[arg(long, global = true, conflicts_with = "output")]
     json: bool,
-    /// Write the result to a file too: json, junit or prometheus [repeatable]
+    /// Also into a file: json, junit or prometheus [repeatable]
     #[arg(long, global = true, value_name = "FORMAT=FILE")]
     report: Vec<ReportFile>,
-    /// Config file, or `none` [default: ./hardy.toml, then ~/.config/hardy/config.toml]
+    /// Config file, or `none`
+    ///
+    /// Without it ./hardy.toml, then $XDG_CONFIG_HOME/hardy/config.toml; the first found is read.
     #[arg(long, global = true, value_name = "FILE", env = "HARDY_CONFIG")]
     pub config: Option<PathBuf>,
     /// Profile of the config file, on top of `default`
@@ -109,7 +112,32 @@ impl GlobalArgs {
 
 /// Parses the arguments of the process.
 pub fn parse() -> Result<Cli, clap::Error> {
-    Cli::from_arg_matches_mut(&mut command().try_get_matches()?)
+    let grammar = command();
+    let matches = grammar.clone().try_get_matches();
+    matches
+        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches))
+        .map_err(|error| with_variable(error, &grammar))
+}
+
+/// The parser speaks of flags; who set a variable wants to read its name.
+fn with_variable(mut error: clap::Error, grammar: &clap::Command) -> clap::Error {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else { return error };
+    let long = flag.trim_start_matches("--").split([' ', '[', '=']).next().unwrap_or_default().to_owned();
+    let typed = |word: std::ffi::OsString| word.to_string_lossy().starts_with(&format!("--{long}"));
+    let variable = variable_of(grammar, &long).filter(|name| config::is_in_environment(name));
+    if let Some(name) = variable
+        && !std::env::args_os().any(typed)
+    {
+        let tip = format!("the value is that of {name} in the environment");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
+}
+
+fn variable_of(command: &clap::Command, long: &str) -> Option<String> {
+    let own = command.get_arguments().find(|arg| arg.get_long() == Some(long)).and_then(Arg::get_env);
+    let own = own.map(|name| name.to_string_lossy().into_owned());
+    own.or_else(|| command.get_subcommands().find_map(|sub| variable_of(sub, long)))
 }
 
 /// The grammar with what is said everywhere: defaults, variables, exit codes.

@@ -66,7 +66,9 @@ fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {
         Command::Man(args) => return console.emit_text(&cmd::man::run(&args, &cli::command())?),
         _ => {}
     }
+    console.check_reports()?;
     let config = Config::load(&source)?;
+    tell_about(&config, console);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -80,6 +82,18 @@ fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {
     // A blocked worker (a name lookup, a file on a dead mount) must not delay the exit.
     runtime.shutdown_background();
     exit
+}
+
+/// What the loader has to say; it does not print.
+fn tell_about(config: &Config, console: &Console) {
+    match &config.path {
+        Some(path) => console.detail(&format!("config file: {}", path.display())),
+        None => console.detail("config file: none"),
+    }
+    for (variable, nearest) in config::unknown_variables() {
+        let near = nearest.map(|name| format!(", did you mean {name}?")).unwrap_or_default();
+        console.warn(&format!("{variable} in the environment is no setting{near}"));
+    }
 }
 
 async fn dispatch(command: Command, app: &App) -> Result<Exit, Error> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -10,6 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
 use crate::output::Console;
+
+/// A second signal so soon is an echo of the first, not a second wish: timeout(1) signals its child
+/// and then its whole process group.
+const ECHO: Duration = Duration::from_millis(100);
 
 /// Handed to every command; clones share the same state.
 #[derive(Clone)]
@@ -31,8 +36,13 @@ impl Shutdown {
             ours.received.store(first, Ordering::Relaxed);
             ours.token.cancel();
             console.interactive_note("stopping... (again to force)");
-            let second = next(&mut interrupt, &mut terminate).await;
-            force(second);
+            let asked = Instant::now();
+            loop {
+                let again = next(&mut interrupt, &mut terminate).await;
+                if asked.elapsed() > ECHO {
+                    force(again);
+                }
+            }
         });
         Ok(shutdown)
     }

@@ -78,13 +78,14 @@ impl output::Report for Show {
     }
 
     fn human(&self, out: &mut Human<'_>) -> io::Result<()> {
-        let mut table = Table::new(&["SETTING", "VALUE", "ORIGIN"]);
+        let mut table = Table::new(&["SETTING", "ORIGIN", "VALUE"]);
         for setting in &self.settings {
             let value = match &setting.value {
+                serde_json::Value::Null => String::new(),
                 serde_json::Value::String(text) => text.clone(),
                 other => other.to_string(),
             };
-            table.row([setting.name.clone(), value, setting.origin.clone()]);
+            table.row([setting.name.clone(), setting.origin.clone(), value]);
         }
         out.table(table)?;
         out.line(format!("\nfile: {}", self.path.as_deref().unwrap_or("none found")))

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 use tokio::sync::watch;
 
 use crate::app::App;
@@ -14,7 +14,7 @@ use crate::config::{Layer, ServeKnobs, need};
 use crate::error::Error;
 use crate::exit::Verdict;
 use crate::metrics::Metric;
-use crate::output::{self, Human, Live};
+use crate::output::{self, Human};
 use crate::serve::{self, AccessLog, Content, Drain, Event, Limits, Server, Snapshot, Summary, fault, tls};
 use crate::shutdown;
 use crate::units::brief;
@@ -74,15 +74,17 @@ pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
     let summary = loop {
         tokio::select! {
             summary = &mut running => break summary,
-            Some(event) = events.recv() => show(&event, &live, app),
+            Some(event) = events.recv() => show(&event, app),
             Ok(()) = snapshots.changed() => {
                 let now = *snapshots.borrow_and_update();
                 live.draw(|out| out.line(state(&now)));
             }
         }
     };
-    show_rest(&mut events, &live, app);
     drop(live);
+    while let Ok(event) = events.try_recv() {
+        show(&event, app);
+    }
     let report = Report::new(&summary, to_stdout);
     if to_stdout && !app.console.is_json() {
         app.console.note(&report.line());
@@ -103,17 +105,11 @@ fn announce(server: &Server, app: &App) {
     }
 }
 
-fn show(event: &Event, live: &Live, app: &App) {
-    match event {
-        _ if live.is_shown() => live.log(&event.to_string()),
-        _ if event.is_warning() => app.console.warn(&event.to_string()),
-        _ => app.console.note(&event.to_string()),
-    }
-}
-
-fn show_rest(events: &mut UnboundedReceiver<Event>, live: &Live, app: &App) {
-    while let Ok(event) = events.try_recv() {
-        show(&event, live, app);
+fn show(event: &Event, app: &App) {
+    if event.is_warning() {
+        app.console.warn(&event.to_string());
+    } else {
+        app.console.note(&event.to_string());
     }
 }
 

@@ -91,6 +91,11 @@ pub fn path_from_environment() -> Option<PathBuf> {
     environment("HARDY_CONFIG").map(PathBuf::from)
 }
 
+/// Whether a variable is set, and not empty.
+pub fn is_in_environment(name: &str) -> bool {
+    environment(name).is_some()
+}
+
 /// The names that the files found have, for completion; errors mean none.
 pub fn names(source: &Source) -> (Vec<String>, Vec<String>) {
     let file = find(source).ok().flatten().and_then(|path| read(&path).ok()).unwrap_or_default();
@@ -177,6 +182,25 @@ fn plain(value: &toml::Value) -> String {
         toml::Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }
+}
+
+/// Variables that look like settings and are none, each with the nearest one that is.
+pub fn unknown_variables() -> Vec<(String, Option<String>)> {
+    let known = origin::variables();
+    let sections: Vec<String> = origin::sections().iter().map(|section| variable(section, "")).collect();
+    let unknown = environment_names()
+        .into_iter()
+        .filter(|name| sections.iter().any(|section| name.starts_with(section)) && !known.contains(name));
+    unknown
+        .map(|name| {
+            let near = nearest(&name, known.iter().map(String::as_str)).map(str::to_owned);
+            (name, near)
+        })
+        .collect()
+}
+
+fn environment_names() -> Vec<String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
 }
 
 /// The one place that reads the environment for settings.

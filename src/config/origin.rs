@@ -19,6 +19,8 @@ pub enum Origin {
     Environment(String),
     /// A table of the file outside the profiles.
     File,
+    /// Nowhere: the setting is off, or follows from others.
+    NotSet,
 }
 
 impl fmt::Display for Origin {
@@ -28,6 +30,7 @@ impl fmt::Display for Origin {
             Origin::Profile(name) => write!(f, "profile.{name}"),
             Origin::Environment(variable) => f.write_str(variable),
             Origin::File => f.write_str("file"),
+            Origin::NotSet => f.write_str("not set"),
         }
     }
 }
@@ -55,11 +58,12 @@ pub(super) fn values(config: &Config) -> Result<Vec<Value>, Error> {
     }
     let merged = json(&environment.or(config.profile.clone()))?;
     for (section, knobs) in objects(&merged) {
-        for (knob, value) in objects(knobs).filter(|(_, value)| !value.is_null()) {
+        for (knob, value) in objects(knobs) {
             let decided = layers.iter().position(|layer| !layer[section][knob].is_null());
             let origin = match decided {
-                Some(lower) if lower > 0 => config.layers[lower - 1].0.clone(),
-                _ => Origin::Environment(variable(section, knob)),
+                None => Origin::NotSet,
+                Some(0) => Origin::Environment(variable(section, knob)),
+                Some(lower) => config.layers[lower - 1].0.clone(),
             };
             values.push(Value { name: format!("{section}.{knob}"), value: value.clone(), origin });
         }
@@ -70,6 +74,20 @@ pub(super) fn values(config: &Config) -> Result<Vec<Value>, Error> {
 /// The name of the variable that sets a knob: `HARDY_PROBE_COUNT`.
 pub fn variable(section: &str, knob: &str) -> String {
     format!("HARDY_{section}_{knob}").to_uppercase()
+}
+
+/// The variables of all knobs.
+pub(super) fn variables() -> Vec<String> {
+    let profile = json(&Profile::default()).unwrap_or_default();
+    let names = objects(&profile)
+        .flat_map(|(section, knobs)| objects(knobs).map(move |(knob, _)| variable(section, knob)));
+    names.collect()
+}
+
+/// The names of the sections of a profile.
+pub(super) fn sections() -> Vec<String> {
+    let profile = json(&Profile::default()).unwrap_or_default();
+    objects(&profile).map(|(section, _)| section.clone()).collect()
 }
 
 fn flatten(prefix: &str, value: &Json, origin: &Origin, into: &mut Vec<Value>) {

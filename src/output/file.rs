@@ -1,7 +1,7 @@
 //! `--report FORMAT=FILE`: further forms of the same report, each replaced as a whole or not at all.
 
 use std::fs;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::str::FromStr;
 
@@ -48,8 +48,14 @@ pub(super) fn write<R: Report>(file: &ReportFile, report: &R) -> Result<(), Erro
     })
 }
 
-/// Writes beside the file and renames: a reader such as node-exporter never sees half of it.
-fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+/// Replaces a file as a whole, so that a reader such as node-exporter never sees half of it.
+/// What is no file (a pipe, a terminal) is written to; a link stays, and its target is replaced.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = match fs::metadata(path) {
+        Ok(about) if !about.is_file() => return fs::File::options().write(true).open(path)?.write_all(bytes),
+        Ok(_) => &fs::canonicalize(path)?,
+        Err(_) => path,
+    };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let beside = path.with_file_name(format!(".{name}.{}", std::process::id()));
     let written = fs::File::create(&beside).and_then(|mut f| f.write_all(bytes).and_then(|()| f.sync_all()));
@@ -58,4 +64,44 @@ fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         let _ = fs::remove_file(&beside);
     }
     renamed
+}
+
+/// Fails before any work is done where the file could not be written after it.
+pub(super) fn check(file: &ReportFile) -> Result<(), Error> {
+    let directory = file.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if directory.is_dir() && !file.path.is_dir() {
+        return Ok(());
+    }
+    let path = file.path.display();
+    Err(Error::usage(format!("cannot write a report to {path}")).because(if file.path.is_dir() {
+        "it is a directory"
+    } else {
+        "its directory does not exist"
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_stays_and_its_target_is_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let (file, link) = (directory.path().join("file"), directory.path().join("link"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2, "nothing is left beside");
+    }
+
+    #[test]
+    fn a_pipe_is_written_to() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&writer));
+        replace(Path::new(&path), b"text").unwrap();
+        drop(writer);
+        assert_eq!(io::read_to_string(&mut reader).unwrap(), "text");
+    }
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::builder::styling::{AnsiColor, Style};
+use indicatif::ProgressBar;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -130,6 +131,8 @@ pub struct Console {
     stdout_color: bool,
     stderr_color: bool,
     reader_gone: Arc<AtomicBool>,
+    /// The live block, if one is shown; whatever else is printed goes above it.
+    block: ProgressBar,
 }
 
 impl Console {
@@ -140,16 +143,23 @@ impl Console {
             stderr_color: colored(settings.color, io::stderr().is_terminal()),
             settings: settings.clone(),
             reader_gone: Arc::default(),
+            block: ProgressBar::hidden(),
         }
+    }
+
+    /// Whether the files of `--report` can be written; asked before any work is done.
+    pub fn check_reports(&self) -> Result<(), Error> {
+        self.settings.reports.iter().try_for_each(file::check)
     }
 
     /// Prints the report on stdout and into the files asked for; returns its exit code.
     pub fn emit<R: Report>(&self, report: &R) -> Result<Exit, Error> {
-        self.event(report)?;
+        let mut outcome = self.event(report);
         for file in &self.settings.reports {
-            file::write(file, report)?;
+            // One place that is full must not cost the report in the others.
+            outcome = outcome.and(file::write(file, report));
         }
-        Ok(report.exit())
+        outcome.map(|()| report.exit())
     }
 
     /// Prints one report of a stream: a line of JSON, or its human form.
@@ -164,7 +174,7 @@ impl Console {
     /// Prints text as the result; a reader that has gone away is no error.
     pub fn emit_text(&self, text: &str) -> Result<Exit, Error> {
         let mut stdout = io::stdout().lock();
-        match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        match self.block.suspend(|| stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())) {
             Ok(()) => Ok(Exit::GOOD),
             Err(e) if e.kind() == io::ErrorKind::BrokenPipe => {
                 self.reader_gone.store(true, Ordering::Relaxed);
@@ -191,11 +201,6 @@ impl Console {
     /// Whether somebody closed stdout: what is endless and only reports may end then.
     pub fn reader_is_gone(&self) -> bool {
         self.reader_gone.load(Ordering::Relaxed)
-    }
-
-    /// Whether a person reads stdout where it is written.
-    pub fn stdout_is_terminal(&self) -> bool {
-        io::stdout().is_terminal()
     }
 
     /// Whether stdout carries JSON.
@@ -256,7 +261,7 @@ impl Console {
             When::Always => true,
             When::Never => false,
         };
-        Live::new(shown, width(&io::stderr()), self.stderr_color)
+        Live::new(shown.then(|| self.block.clone()), self.stderr_color)
     }
 
     fn styled(&self, text: &str, style: Style) -> String {
@@ -265,7 +270,7 @@ impl Console {
 
     fn stderr(&self, text: &str) {
         // Nobody is left to be told that stderr is gone.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = self.block.suspend(|| writeln!(io::stderr().lock(), "{text}"));
     }
 }
 

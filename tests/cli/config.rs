@@ -42,6 +42,7 @@ fn each_layer_beats_the_one_below() {
     expect("breaker.cooldown", "\"3s\"", "profile.ci");
     expect("breaker.volume", "7", "profile.default");
     expect("breaker.timeout", "\"1s\"", "default");
+    expect("breaker.slow", "null", "not set");
 }
 
 #[test]
@@ -51,6 +52,25 @@ fn a_wrong_variable_is_named() {
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr.contains("HARDY_BREAKER_WINDOW") && stderr.contains("such as 250ms"), "{stderr}");
+}
+
+#[test]
+fn a_wrong_variable_is_named_by_the_command_that_reads_it() {
+    let output = hardy().env("HARDY_PROBE_COUNT", "abc").args(["probe", "exec:true"]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr.contains("HARDY_PROBE_COUNT"), "{stderr}");
+}
+
+#[test]
+fn a_variable_that_is_no_setting_is_said_with_the_nearest_one() {
+    let output = hardy().env("HARDY_PROBE_CONUT", "3").args(["config", "check"]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(
+        stderr
+            .contains("HARDY_PROBE_CONUT in the environment is no setting, did you mean HARDY_PROBE_COUNT?")
+    );
 }
 
 #[test]

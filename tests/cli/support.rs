@@ -123,6 +123,11 @@ impl Process {
         assert!(status.expect("kill runs").success());
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("the child can be waited for").is_some()
+    }
+
     /// Waits for the end; panics at the deadline.
     pub fn wait(&mut self) -> ExitStatus {
         wait_for("the process to end", || self.child.try_wait().expect("the child can be waited for"))

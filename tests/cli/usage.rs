@@ -50,3 +50,10 @@ fn the_short_help_fits_a_screen() {
         assert!(lines <= 50, "{args:?} has {lines} lines");
     }
 }
+
+#[test]
+fn a_report_that_cannot_be_written_is_refused_before_any_work() {
+    let run = run(&["config", "show", "--report", "json=/nowhere/report.json"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
+    assert!(run.stderr.contains("/nowhere/report.json"), "{run:?}");
+}

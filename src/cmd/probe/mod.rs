@@ -164,11 +164,6 @@ impl View<'_> {
         if console.is_json() {
             return Ok(());
         }
-        let line = human::change(change);
-        if self.live.is_shown() && console.stdout_is_terminal() {
-            self.live.log(&line);
-            return Ok(());
-        }
-        console.emit_text(&(line + "\n")).map(|_| ())
+        console.emit_text(&(human::change(change) + "\n")).map(|_| ())
     }
 }
