@@ -1,7 +1,7 @@
 //! Failures on purpose: how a rule is written, and which requests it hits.
 //!
 //! Whether a rule hits request `n` depends on the seed, the rule's place and `n` alone, never on which
-//! thread came first: the same seed gives the same failures. It does not act; [`service`](super::service) does.
+//! thread came first: the same seed gives the same failures. It does not act; the service does.
 
 use std::fmt;
 use std::str::FromStr;

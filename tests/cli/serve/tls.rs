@@ -221,7 +221,7 @@ fn a_certificate_is_reloaded_when_it_changes_and_on_request() {
 
 #[test]
 fn no_request_fails_while_certificates_are_replaced() {
-    const REQUESTS: usize = 10_000;
+    const REQUESTS: usize = 100_000;
     const WORKERS: usize = 4;
     let directory = tempfile::tempdir().unwrap();
     renew(directory.path());
@@ -234,7 +234,7 @@ fn no_request_fails_while_certificates_are_replaced() {
                 let mut failures = Vec::new();
                 let mut tls = connect(address);
                 for n in 0..REQUESTS / WORKERS {
-                    if n % 25 == 0 {
+                    if n % 100 == 0 {
                         tls = connect(address);
                     }
                     failures.extend(exchange(&mut tls, "/").err());
