@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, SystemTime};
 
 use hyper::Request;
@@ -159,7 +159,6 @@ pub(super) fn open(target: AccessLog, events: Events) -> Result<Handle, Error> {
         path: path.clone(),
         out,
         batch: Vec::with_capacity(BATCH),
-        lines: 0,
         lost: Arc::clone(&lost),
         full: Arc::clone(&full),
         events: events.clone(),
@@ -181,7 +180,6 @@ struct Writer {
     path: Option<PathBuf>,
     out: Box<dyn Write + Send>,
     batch: Vec<u8>,
-    lines: u64,
     lost: Arc<AtomicU64>,
     full: Arc<AtomicBool>,
     events: Events,
@@ -196,10 +194,7 @@ impl Writer {
             let message = match messages.try_recv() {
                 Err(TryRecvError::Empty) => {
                     self.flush();
-                    match messages.recv_timeout(Duration::from_secs(3600)) {
-                        Err(RecvTimeoutError::Timeout) => continue,
-                        other => other.ok(),
-                    }
+                    messages.recv().ok()
                 }
                 other => other.ok(),
             };
@@ -219,7 +214,6 @@ impl Writer {
         // Serialising plain text and numbers into memory cannot fail.
         let _ = serde_json::to_writer(&mut self.batch, line);
         self.batch.push(b'\n');
-        self.lines += 1;
         if self.batch.len() >= BATCH {
             self.flush();
         }
@@ -236,7 +230,8 @@ impl Writer {
             }
             Ok(()) => {}
             Err(cause) => {
-                self.lost.fetch_add(self.lines, Relaxed);
+                let lost = self.batch.iter().filter(|byte| **byte == b'\n').count();
+                self.lost.fetch_add(lost as u64, Relaxed);
                 if !self.failing {
                     self.failing = true;
                     self.events.send(Event::AccessLogFailing { reason: cause.to_string() });
@@ -244,21 +239,20 @@ impl Writer {
             }
         }
         self.batch.clear();
-        self.lines = 0;
     }
 
+    /// Writes the batch; what stays in it when this fails is lost.
     fn write(&mut self) -> io::Result<()> {
         if self.torn {
             self.out.write_all(b"\n")?;
             self.torn = false;
         }
-        let mut rest = &self.batch[..];
-        while !rest.is_empty() {
-            match self.out.write(rest) {
+        while !self.batch.is_empty() {
+            match self.out.write(&self.batch) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
-                    self.torn = rest[count - 1] != b'\n';
-                    rest = &rest[count..];
+                    self.torn = self.batch[count - 1] != b'\n';
+                    self.batch.drain(..count);
                 }
                 Err(cause) if cause.kind() == io::ErrorKind::Interrupted => {}
                 Err(cause) => return Err(cause),

@@ -133,6 +133,12 @@ fn several_listeners_and_a_unix_socket() {
 }
 
 #[test]
+fn who_can_be_reached_from_outside_is_told() {
+    let mut server = Server::start(&["--listen", "0.0.0.0:0"]);
+    server.process.line("other hosts can reach this address");
+}
+
+#[test]
 fn settings_come_from_file_and_environment_too() {
     let directory = tempfile::tempdir().unwrap();
     let file = "[profile.default.serve]\nlisten = [\"127.0.0.1:0\"]\nfault = [\"status=500\"]\n";
