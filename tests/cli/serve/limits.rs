@@ -8,11 +8,13 @@ use super::client::{Client, Server, curl};
 #[test]
 fn a_huge_header() {
     let server = Server::start(&[]);
-    for field in [format!("X: {}", "a".repeat(60_000)), "X: a\r\n".repeat(200)] {
+    for field in [format!("X: {}", "a".repeat(400_000)), "X: a\r\n".repeat(200)] {
         let mut client = server.connect();
         client.send(format!("GET / HTTP/1.1\r\nHost: x\r\n{field}\r\n\r\n"));
         assert_eq!(client.answer().unwrap().status, 431);
-        assert!(client.end().is_ok(), "the answer is not followed by a reset");
+        // No reset follows, which could take the answer away from a client that is still sending.
+        client.send("more");
+        assert!(client.end().is_ok());
     }
     assert_eq!(server.get("/").status, 200);
     assert!(server.stop().stdout.contains("2 malformed"));
@@ -65,8 +67,10 @@ fn an_endless_body() {
     let mut client = server.connect();
     client.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
     let chunk = format!("400\r\n{}\r\n", "a".repeat(1024));
-    client.send(chunk.repeat(64));
+    client.send(chunk.repeat(400));
     assert_eq!(client.answer().unwrap().status, 413);
+    client.send("more");
+    assert!(client.end().is_ok());
     let mut fits = server.connect();
     fits.send(format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1024\r\n\r\n{}", "a".repeat(1024)));
     assert_eq!(fits.answer().unwrap().status, 200);
