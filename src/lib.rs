@@ -14,7 +14,7 @@
 //! - [`http`]: the only room that builds an HTTP client
 //! - [`serve`]: the HTTP server
 //! - [`breaker`], [`histogram`]: the circuit breaker and the latencies, as pure values; time comes in as an argument
-//! - [`metrics`], [`units`]: Prometheus text; durations, sizes, rates and percentages as people write them
+//! - [`metrics`], [`units`], [`text`]: Prometheus text; durations and sizes as people write them; foreign text made harmless
 
 mod app;
 pub mod breaker;
@@ -31,6 +31,7 @@ pub mod output;
 pub mod probe;
 pub mod serve;
 pub mod shutdown;
+pub mod text;
 pub mod units;
 
 use std::process::ExitCode;

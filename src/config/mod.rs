@@ -118,7 +118,7 @@ fn find(source: &Source) -> Result<Option<PathBuf>, Error> {
         if path.as_os_str() == NO_FILE {
             return Ok(None);
         }
-        if !path.is_file() {
+        if !path.exists() {
             return Err(Error::usage(format!("no config file at {}", path.display()))
                 .hint("give the path of a file, or `none` to use no file at all"));
         }

@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use crate::text::printable;
 use anstyle::{AnsiColor, Style};
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, presets};
 
@@ -139,18 +140,6 @@ pub fn sparkline(values: &[Option<f64>]) -> String {
     let top = values.iter().flatten().copied().fold(f64::MIN_POSITIVE, f64::max);
     let level = |value: f64| LEVELS[((value / top * 7.0).round() as usize).min(7)];
     values.iter().map(|value| value.map_or('✗', level)).collect()
-}
-
-/// Control characters as visible escapes: what a server sends must not steer the terminal.
-pub fn printable(text: &str) -> String {
-    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
-        if c.is_control() {
-            out.extend(c.escape_default());
-        } else {
-            out.push(c);
-        }
-        out
-    })
 }
 
 #[cfg(test)]

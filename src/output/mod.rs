@@ -21,8 +21,10 @@ use serde::Serialize;
 use crate::error::Error;
 use crate::exit::{Exit, Verdict};
 use crate::metrics::Metric;
+use crate::text::printable_json;
 
-pub use human::{Human, Table, Tone, printable, sparkline};
+pub use crate::text::printable;
+pub use human::{Human, Table, Tone, sparkline};
 pub use junit::{Case, Outcome};
 pub use live::Live;
 
@@ -173,6 +175,10 @@ impl Console {
 
     /// Prints text as the result; a reader that has gone away is no error.
     pub fn emit_text(&self, text: &str) -> Result<Exit, Error> {
+        if text.is_empty() {
+            // Not even the lock: whoever streams to stdout may be waiting for its reader.
+            return Ok(Exit::GOOD);
+        }
         let mut stdout = io::stdout().lock();
         match self.block.suspend(|| stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush())) {
             Ok(()) => Ok(Exit::GOOD),
@@ -289,7 +295,7 @@ fn json<R: Report>(report: &R) -> Result<String, Error> {
     } else {
         serde_json::to_string(&document)
     };
-    text.map_err(|e| Error::unknown("cannot write the report as JSON").because(e))
+    text.map(printable_json).map_err(|e| Error::unknown("cannot write the report as JSON").because(e))
 }
 
 /// `--color` > `NO_COLOR` > `CLICOLOR_FORCE` > is it a terminal that can?
