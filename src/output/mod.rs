@@ -214,11 +214,6 @@ impl Console {
         self.settings.format == Format::Json
     }
 
-    /// Whether `--verbose` was given.
-    pub fn is_verbose(&self) -> bool {
-        self.settings.verbose
-    }
-
     /// A line for the operator on stderr, unless `--quiet`.
     pub fn note(&self, text: &str) {
         if !self.settings.quiet {
