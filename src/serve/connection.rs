@@ -191,8 +191,9 @@ impl Connection {
         self.waker.get_or_init(|| waker.clone());
     }
 
+    /// An order stands until a stronger one comes.
     pub(super) fn give(&self, order: Order) {
-        self.order.store(order as u8, Relaxed);
+        self.order.fetch_max(order as u8, Relaxed);
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }

@@ -60,29 +60,29 @@ impl hyper::service::Service<Request<Incoming>> for Service {
         let line = shared.log.as_ref().map(|_| Box::new(Line::new(connection.peer, &request)));
         let exchange = Exchange::begin(connection, true, line);
         match &shared.handler {
-            Handler::Respond(prepared) if shared.plan.is_empty() && request.body().is_end_stream() => {
-                Reply::Now(Some(respond(prepared, request, exchange)))
+            Handler::Respond(prepared) if shared.plan.is_empty() && is_plain(&request) => {
+                let version = request.version();
+                // Even the request's header map is used again.
+                let draft = prepared.draft(request.into_parts().0.headers);
+                Reply::Now(Some(finish(draft, exchange, version)))
             }
             _ => Reply::Later(Box::pin(exchange_with_care(request, exchange))),
         }
     }
 }
 
-/// The fixed answer by the shortest way: even the request's header map is used again.
-fn respond(prepared: &Prepared, request: Request<Incoming>, exchange: Exchange) -> Response<Body> {
-    let (parts, _) = request.into_parts();
-    let mut headers = parts.headers;
-    if parts.method == Method::CONNECT {
-        return finish(
-            refuse_method("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
-            exchange,
-            parts.version,
-        );
+/// Nothing to wait for: no body, and no tunnel asked for.
+fn is_plain(request: &Request<Incoming>) -> bool {
+    request.body().is_end_stream() && *request.method() != Method::CONNECT
+}
+
+impl Prepared {
+    /// The fixed answer, with an old header map to be filled anew.
+    fn draft(&self, mut headers: HeaderMap) -> Draft {
+        headers.clear();
+        headers.insert(CONTENT_TYPE, self.content_type.clone());
+        Draft { status: self.status, headers, kind: Kind::from(self.body.clone()) }
     }
-    headers.clear();
-    headers.insert(CONTENT_TYPE, prepared.content_type.clone());
-    let draft = Draft { status: prepared.status, headers, kind: Kind::from(prepared.body.clone()) };
-    finish(draft, exchange, parts.version)
 }
 
 /// An answer without the record of its request.
@@ -181,11 +181,7 @@ async fn handle(parts: Parts, body_size: u64, connection: &Connection) -> Draft 
         return refuse_method("GET, HEAD");
     }
     match &connection.shared.handler {
-        Handler::Respond(prepared) => {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, prepared.content_type.clone());
-            Draft { status: prepared.status, headers, kind: Kind::from(prepared.body.clone()) }
-        }
+        Handler::Respond(prepared) => prepared.draft(parts.headers),
         Handler::Echo => echo::answer(&parts, body_size, connection),
         Handler::Files(root) => files::answer(root, parts).await,
     }
