@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "without a peer there is nothing to compare")]
 
 mod breaker;
+mod floor;
 mod process;
 mod scale;
 mod serve;
@@ -25,16 +26,19 @@ struct Row {
 enum Goal {
     AtLeast(f64),
     AtMost(f64),
+    /// No goal: it shows what the machine leaves to be gained.
+    Context,
 }
 
 impl Row {
     fn print(&self) {
         let ratio = self.ours / self.theirs;
         let (goal, met) = match self.goal {
-            Goal::AtLeast(bound) => (format!(">= {bound}"), ratio >= bound),
-            Goal::AtMost(bound) => (format!("<= {bound}"), ratio <= bound),
+            Goal::AtLeast(bound) => (format!(">= {bound}"), Some(ratio >= bound)),
+            Goal::AtMost(bound) => (format!("<= {bound}"), Some(ratio <= bound)),
+            Goal::Context => (String::new(), None),
         };
-        let met = if met { "yes" } else { "no" };
+        let met = met.map_or("", |met| if met { "yes" } else { "no" });
         let (what, unit, peer) = (self.what, self.unit, self.peer);
         let (ours, theirs, ratio) = (figure(self.ours), figure(self.theirs), figure(ratio));
         println!("| {what} | {unit} | {ours} | {peer} | {theirs} | {ratio} | {goal} | {met} |");
@@ -63,6 +67,12 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn main() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some("floor") {
+        let port = arguments.next().and_then(|port| port.parse().ok()).expect("a port");
+        floor::run(port).expect("epoll");
+        return;
+    }
     println!("\nMachine: {}\n", process::machine());
     println!("| what | unit | hardy | against | theirs | ratio | goal | met |");
     println!("|---|---|---|---|---|---|---|---|");

@@ -9,11 +9,11 @@ const ROUNDS: usize = 5;
 const SECONDS: &str = "3s";
 const CONNECTIONS: &str = "64";
 
-pub fn rows() -> [Row; 2] {
-    let (ours, nginx, nethttp) = (free_port(), free_port(), free_port());
-    let servers = [start_hardy(ours), start_nginx(nginx), start_nethttp(nethttp)];
-    let ports = [ours, nginx, nethttp];
-    let mut figures = [const { Vec::new() }; 3];
+pub fn rows() -> [Row; 4] {
+    let ports = [free_port(), free_port(), free_port(), free_port()];
+    let [ours, nginx, nethttp, floor] = ports;
+    let servers = [start_hardy(ours), start_nginx(nginx), start_nethttp(nethttp), start_floor(floor)];
+    let mut figures = [const { Vec::new() }; 4];
     for _ in 0..ROUNDS {
         for ((server, port), figures) in servers.iter().zip(ports).zip(&mut figures) {
             let before = server.cpu();
@@ -21,16 +21,21 @@ pub fn rows() -> [Row; 2] {
             figures.push(requests / (server.cpu() - before));
         }
     }
-    let [ours, nginx, nethttp] = figures.map(median);
-    let row = |peer, theirs, goal| Row {
-        what: "serve: fixed response",
-        unit: "requests per CPU second",
-        ours,
-        peer,
-        theirs,
-        goal: Goal::AtLeast(goal),
-    };
-    [row("nginx `return 200`", nginx, 1.0), row("Go net/http", nethttp, 2.5)]
+    let [ours, nginx, nethttp, floor] = figures.map(median);
+    let unit = "requests per CPU second";
+    let row = |what, ours, peer, theirs, goal| Row { what, unit, ours, peer, theirs, goal };
+    let what = "serve: fixed response";
+    [
+        row(what, ours, "nginx `return 200`", nginx, Goal::AtLeast(1.0)),
+        row(what, ours, "Go net/http", nethttp, Goal::AtLeast(2.5)),
+        row(what, ours, "bare epoll loop, no HTTP", floor, Goal::Context),
+        row("for comparison: bare epoll loop", floor, "Go net/http", nethttp, Goal::Context),
+    ]
+}
+
+fn start_floor(port: u16) -> Server {
+    let this = std::env::current_exe().expect("this bench");
+    Server::start(&[this.to_str().expect("a UTF-8 path"), "floor", &port.to_string()], port)
 }
 
 fn start_hardy(port: u16) -> Server {
