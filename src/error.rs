@@ -40,6 +40,13 @@ impl Error {
         self
     }
 
+    /// Puts a place before what failed.
+    #[must_use]
+    pub fn within(mut self, place: &str) -> Error {
+        self.what = format!("{place}: {}", self.what);
+        self
+    }
+
     /// The exit code that this error leads to.
     pub fn exit(&self) -> Exit {
         self.exit

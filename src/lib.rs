@@ -44,6 +44,9 @@ use exit::Exit;
 use output::{Console, Report};
 use shutdown::Shutdown;
 
+/// What `config check` resolves, so that it accepts what the commands accept.
+const CHECKS: &[cmd::config::Check] = &[];
+
 /// Runs the program: from the arguments of the process to its exit code.
 pub fn run() -> ExitCode {
     complete::answer_shell(cli::command);
@@ -101,7 +104,7 @@ async fn dispatch(command: Command, app: &App) -> Result<Exit, Error> {
     match command {
         Command::Probe(args) => finish(app, &cmd::probe::run(*args, app).await?),
         Command::Serve(args) => finish(app, &cmd::serve::run(*args, app).await?),
-        Command::Config(args) => cmd::config::run(args, app),
+        Command::Config(args) => cmd::config::run(args, app, CHECKS),
         // Already answered in `execute`.
         Command::Completions(_) | Command::Man(_) => Ok(Exit::GOOD),
     }

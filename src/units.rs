@@ -186,6 +186,12 @@ pub fn brief(duration: time::Duration) -> String {
     format!("{value:.digits$}{unit}")
 }
 
+/// A number of things in words: `1 target`, `2 targets`.
+pub fn counted(number: impl TryInto<u64>, thing: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// serde and JSON Schema by way of `FromStr` and `Display`.
 macro_rules! written_as_text {
     ($($unit:ident: $form:expr, $pattern:literal;)*) => {$(

@@ -6,10 +6,11 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::app::App;
-use crate::config::{File, Value};
+use crate::config::{Config, File, Source, Value};
 use crate::error::Error;
 use crate::exit::{Exit, Verdict};
 use crate::output::{self, Human, Table};
+use crate::units::counted;
 
 /// Show, check and describe the configuration
 #[derive(clap::Args, Debug)]
@@ -35,10 +36,12 @@ enum Action {
 }
 
 /// Runs the chosen action.
-pub fn run(args: Args, app: &App) -> Result<Exit, Error> {
+///
+/// `checks` resolve the settings of the other commands, without doing anything.
+pub fn run(args: Args, app: &App, checks: &[Check]) -> Result<Exit, Error> {
     match args.action {
         Action::Show => app.console.emit(&show(app)?),
-        Action::Check => app.console.emit(&check(app)?),
+        Action::Check => app.console.emit(&check(app, checks)?),
         Action::Schema => {
             let schema = serde_json::to_string_pretty(&schemars::schema_for!(File))
                 .map_err(|e| Error::unknown("cannot write the schema").because(e))?;
@@ -92,20 +95,29 @@ impl output::Report for Show {
     }
 }
 
+/// Resolves the settings of one command as a run without flags would.
+pub type Check = fn(&Config) -> Result<(), Error>;
+
 /// What a valid file holds; an invalid one is an error.
 #[derive(Serialize, JsonSchema)]
-struct Check {
+struct Valid {
     path: Option<String>,
     targets: usize,
     profiles: usize,
 }
 
-fn check(app: &App) -> Result<Check, Error> {
+fn check(app: &App, checks: &[Check]) -> Result<Valid, Error> {
     app.config.values()?;
-    Ok(Check { path: path(app), targets: app.config.targets.len(), profiles: app.config.profiles })
+    checks.iter().try_for_each(|check| check(&app.config))?;
+    for name in &app.config.profiles {
+        let config = Config::load(&Source { path: app.config.path.clone(), profile: Some(name.clone()) })?;
+        let checked = checks.iter().try_for_each(|check| check(&config));
+        checked.map_err(|error| error.within(&format!("profile `{name}`")))?;
+    }
+    Ok(Valid { path: path(app), targets: app.config.targets.len(), profiles: app.config.profiles.len() })
 }
 
-impl output::Report for Check {
+impl output::Report for Valid {
     const SCHEMA: &'static str = "hardy.config.check/v1";
 
     fn verdict(&self) -> Verdict {
@@ -115,7 +127,9 @@ impl output::Report for Check {
     fn human(&self, out: &mut Human<'_>) -> io::Result<()> {
         match &self.path {
             Some(path) => {
-                out.line(format!("{path}: valid, {} targets, {} profiles", self.targets, self.profiles))
+                let (targets, profiles) =
+                    (counted(self.targets, "target"), counted(self.profiles, "profile"));
+                out.line(format!("{path}: valid, {targets}, {profiles}"))
             }
             None => out.line("no config file found; the embedded defaults are in force"),
         }

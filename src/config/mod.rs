@@ -41,8 +41,8 @@ pub struct Config {
     pub targets: BTreeMap<String, Target>,
     /// All profile layers merged: what a flag or the environment may still override.
     pub profile: Profile,
-    /// How many profiles the file has.
-    pub profiles: usize,
+    /// The names of the file's profiles.
+    pub profiles: Vec<String>,
     /// The profile layers, highest first, for those who ask where a value came from.
     layers: Vec<(Origin, Profile)>,
 }
@@ -55,7 +55,7 @@ impl Config {
             Some(path) => read(path)?,
             None => File::default(),
         };
-        let profiles = file.profile.len();
+        let profiles = file.profile.keys().cloned().collect();
         let mut layers = Vec::new();
         if let Some(name) = source.profile.as_deref().filter(|&name| name != "default") {
             let profile =

@@ -103,7 +103,7 @@ fn the_file_of_the_user_is_found_after_the_local_one() {
     let mut command = hardy();
     command.env_remove("HARDY_CONFIG").env("XDG_CONFIG_HOME", home.path()).current_dir(elsewhere.path());
     let output = command.args(["config", "check"]).output().expect("hardy runs");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1 targets, 2 profiles"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 target, 2 profiles"), "{output:?}");
 }
 
 #[test]
