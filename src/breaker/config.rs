@@ -77,7 +77,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let ms = Duration::from_millis(1);
         let rules = [
-            (self.timeout >= ms, "timeout", "at least 1ms", format!("{:?}", self.timeout)),
+            (self.timeout >= ms, "timeout", "at least 1ms", shown(self.timeout)),
             (self.max_concurrent >= 1, "max_concurrent", "at least 1", self.max_concurrent.to_string()),
             (
                 (1..=100).contains(&self.error_threshold_percent),
@@ -87,22 +87,17 @@ impl Config {
             ),
             (self.request_volume >= 1, "volume", "at least 1", self.request_volume.to_string()),
             ((1..=MOST_BUCKETS).contains(&self.buckets), "buckets", "1 to 60", self.buckets.to_string()),
-            (
-                self.window >= ms * self.buckets,
-                "window",
-                "at least 1ms per bucket",
-                format!("{:?}", self.window),
-            ),
-            (self.cooldown >= ms, "cooldown", "at least 1ms", format!("{:?}", self.cooldown)),
+            (self.window >= ms * self.buckets, "window", "at least 1ms per bucket", shown(self.window)),
+            (self.cooldown >= ms, "cooldown", "at least 1ms", shown(self.cooldown)),
             (
                 self.cooldown_max >= self.cooldown,
                 "cooldown_max",
                 "no shorter than cooldown",
-                format!("{:?}", self.cooldown_max),
+                shown(self.cooldown_max),
             ),
             (self.jitter_percent <= 100, "jitter", "0% to 100%", format!("{}%", self.jitter_percent)),
             ((1..=MOST_TRIALS).contains(&self.trials), "trials", "1 to 100", self.trials.to_string()),
-            (self.slow != Some(Duration::ZERO), "slow", "longer than 0ms", "0ms".to_owned()),
+            (self.slow != Some(Duration::ZERO), "slow", "longer than 0ms", shown(Duration::ZERO)),
         ];
         match rules.into_iter().find(|(holds, ..)| !holds) {
             None => Ok(()),
@@ -147,6 +142,11 @@ impl Config {
     }
 }
 
+/// A duration as settings write it.
+fn shown(duration: Duration) -> String {
+    if duration.is_zero() { "0s".to_owned() } else { format!("{duration:?}").replace('µ', "u") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(broken(|c| c.trials = 0), Err("trials"));
         assert_eq!(broken(|c| c.slow = Some(Duration::ZERO)), Err("slow"));
         let error = Config { timeout: zero, ..Config::default() }.validate().unwrap_err();
-        assert_eq!(error.to_string(), "breaker timeout must be at least 1ms, not 0ns");
+        assert_eq!(error.to_string(), "breaker timeout must be at least 1ms, not 0s");
     }
 
     #[test]
