@@ -11,11 +11,13 @@ use reqwest::redirect;
 
 pub mod lookup;
 mod phases;
+mod proxy;
 mod trust;
 
 pub use lookup::Overrides;
 pub use phases::{Phase, PhaseClock, Phases};
-pub use trust::{CaError, NoRoots, Trust, read_ca};
+pub use proxy::{Proxies, is_proxy};
+pub use trust::{Asked, CaError, NoRoots, Trust, Untrusted, read_ca};
 
 use lookup::Lookup;
 use phases::{Forgetful, TimedConnect};
@@ -32,6 +34,8 @@ pub struct Recipe<'a> {
     pub unix_socket: Option<&'a Path>,
     /// Where the phases of the call are noted.
     pub clock: Arc<PhaseClock>,
+    /// Where it is noted that the server asked for a client certificate.
+    pub asked: Asked,
 }
 
 /// Builds a client for one call: system proxies, no pool, HTTP/2 where the server chooses it.
@@ -39,12 +43,12 @@ pub struct Recipe<'a> {
 /// # Errors
 /// When reqwest cannot be set up; never because of the server.
 pub fn client(recipe: Recipe<'_>) -> Result<reqwest::Client, reqwest::Error> {
-    let Recipe { trust, overrides, redirects, unix_socket, clock } = recipe;
+    let Recipe { trust, overrides, redirects, unix_socket, clock, asked } = recipe;
     let policy = match redirects {
         0 => redirect::Policy::none(),
         most => redirect::Policy::limited(most as usize),
     };
-    let tls = trust.client_config(Arc::new(Forgetful::new(clock.clone())));
+    let tls = trust.client_config(Arc::new(Forgetful::new(clock.clone())), asked);
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("hardy/", env!("CARGO_PKG_VERSION")))
         .tls_backend_preconfigured(tls)

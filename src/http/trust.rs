@@ -1,18 +1,23 @@
 //! Which servers a client believes: the roots of the system and those given, or anyone.
 //!
-//! The roots of the system are read at the first certificate, not before: a plain HTTP call never pays for them.
+//! The roots of the system are read on [`Trust::prepare`], or else at the first certificate: a plain HTTP call never
+//! pays for them.
 //! Refuses to weaken anything else: signatures are checked even when the chain is not.
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ClientSessionStore, Resumption, WebPkiServerVerifier};
+use rustls::client::{ClientSessionStore, ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use rustls::sign::CertifiedKey;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
+};
 
 /// A file of certificates that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +37,17 @@ pub enum CaError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no trusted root certificate found on this host{0}")]
 pub struct NoRoots(String);
+
+/// A chain that ends in no trusted root.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Untrusted {
+    /// The certificate says that it was issued by this.
+    #[error("the certificate was issued by {0:?}, which is not trusted here")]
+    Issuer(String),
+    /// It was issued by nobody else.
+    #[error("the certificate is self-signed and not trusted here")]
+    Itself,
+}
 
 /// Reads the PEM certificates of `path`.
 ///
@@ -56,6 +72,7 @@ pub fn read_ca(path: &Path) -> Result<Vec<CertificateDer<'static>>, CaError> {
 #[derive(Clone, Debug)]
 pub struct Trust {
     config: Arc<ClientConfig>,
+    verifier: Arc<Verifier>,
 }
 
 impl Trust {
@@ -75,16 +92,48 @@ impl Trust {
         let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         #[expect(clippy::expect_used, reason = "the provider is a constant and has suites for both versions")]
         let builder = builder.expect("aws-lc-rs supports TLS 1.2 and 1.3");
-        let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+        let mut config =
+            builder.dangerous().with_custom_certificate_verifier(verifier.clone()).with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Trust { config: Arc::new(config) }
+        Trust { config: Arc::new(config), verifier }
+    }
+
+    /// Reads the roots of the system and seeds the random numbers, once; blocks for some tens of milliseconds.
+    pub fn prepare(&self) {
+        // Without any root, or any random number, the first call says so.
+        let _ = self.verifier.chain();
+        let _ = self.verifier.provider.secure_random.fill(&mut [0; 32]);
     }
 
     /// A configuration of its own for one call, whose sessions go to `sessions`.
-    pub(super) fn client_config(&self, sessions: Arc<dyn ClientSessionStore>) -> ClientConfig {
+    pub(super) fn client_config(&self, sessions: Arc<dyn ClientSessionStore>, asked: Asked) -> ClientConfig {
         let mut config = ClientConfig::clone(&self.config);
         config.resumption = Resumption::store(sessions);
+        config.client_auth_cert_resolver = Arc::new(asked);
         config
+    }
+}
+
+/// Whether the server asked for a client certificate. It never gets one.
+#[derive(Clone, Debug, Default)]
+pub struct Asked(Arc<AtomicBool>);
+
+impl Asked {
+    /// Did it?
+    #[must_use]
+    pub fn so(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl ResolvesClientCert for Asked {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.0.store(true, Ordering::Relaxed);
+        None
+    }
+
+    fn has_certs(&self) -> bool {
+        false
     }
 }
 
@@ -104,6 +153,14 @@ struct Verifier {
 }
 
 impl Verifier {
+    /// The verifier of chains, with its roots; `None` when anyone is believed.
+    fn chain(&self) -> Option<&Result<Arc<WebPkiServerVerifier>, NoRoots>> {
+        match &self.check {
+            Check::Nothing => None,
+            Check::Chain { extra, verifier } => Some(verifier.get_or_init(|| self.with_roots(extra))),
+        }
+    }
+
     fn with_roots(&self, extra: &[CertificateDer<'static>]) -> Result<Arc<WebPkiServerVerifier>, NoRoots> {
         let found = rustls_native_certs::load_native_certs();
         let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
@@ -115,6 +172,20 @@ impl Verifier {
     }
 }
 
+/// An unknown issuer with its name, where the certificate says one.
+fn with_issuer(error: rustls::Error, leaf: &CertificateDer<'_>) -> rustls::Error {
+    let rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) = error else { return error };
+    let Ok((_, leaf)) = x509_parser::parse_x509_certificate(leaf) else { return error };
+    let issuer = leaf.issuer();
+    let untrusted = if issuer.as_raw() == leaf.subject().as_raw() {
+        Untrusted::Itself
+    } else {
+        let name = issuer.iter_common_name().next().and_then(|name| name.as_str().ok());
+        Untrusted::Issuer(name.map_or_else(|| issuer.to_string(), str::to_owned))
+    };
+    CertificateError::Other(OtherError(Arc::new(untrusted))).into()
+}
+
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
@@ -124,12 +195,12 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        match &self.check {
-            Check::Nothing => Ok(ServerCertVerified::assertion()),
-            Check::Chain { extra, verifier } => match verifier.get_or_init(|| self.with_roots(extra)) {
-                Ok(verifier) => verifier.verify_server_cert(leaf, intermediates, name, ocsp, now),
-                Err(none) => Err(rustls::Error::Other(OtherError(Arc::new(none.clone())))),
-            },
+        match self.chain() {
+            None => Ok(ServerCertVerified::assertion()),
+            Some(Ok(verifier)) => verifier
+                .verify_server_cert(leaf, intermediates, name, ocsp, now)
+                .map_err(|error| with_issuer(error, leaf)),
+            Some(Err(none)) => Err(rustls::Error::Other(OtherError(Arc::new(none.clone())))),
         }
     }
 

@@ -135,6 +135,10 @@ const FRESH: Duration = Duration::from_millis(250);
 
 /// Runs the plan to its end.
 pub async fn run(plan: Plan, observers: Observers, shutdown: CancellationToken) -> Found {
+    tokio::select! {
+        () = plan.means.prepare(&plan.targets) => {}
+        () = shutdown.cancelled() => {}
+    }
     let clock = Clock::start();
     let stop = CancellationToken::new();
     let (sender, messages) = mpsc::unbounded_channel();
@@ -333,7 +337,11 @@ mod tests {
         };
         Plan {
             targets: addresses.iter().map(target).collect(),
-            means: Means { trust: Trust::anyone(), overrides: Default::default() },
+            means: Means {
+                trust: Trust::anyone(),
+                overrides: Default::default(),
+                proxies: Default::default(),
+            },
             pace: Pace { count, interval: Duration::from_millis(1) },
             retry: Retry { most: 0, backoff: Duration::from_millis(1) },
             streaks: Streaks { up_after: 1, down_after: 1 },

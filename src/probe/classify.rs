@@ -4,11 +4,15 @@ use std::error::Error;
 use std::io::{self, ErrorKind};
 
 use rustix::io::Errno;
-use rustls::CertificateError;
+use rustls::pki_types::UnixTime;
+use rustls::{CertificateError, InvalidMessage};
 
+use super::call::with_scheme;
+use super::clock::rfc3339;
 use super::reason::{Fault, Reason};
 use crate::http::lookup::LookupError;
-use crate::http::{NoRoots, Phase};
+use crate::http::{NoRoots, Phase, Untrusted};
+use reqwest::Url;
 
 /// Why a call that was in `phase` failed with `error`.
 pub fn http_fault(error: &reqwest::Error, phase: Phase) -> Fault {
@@ -18,12 +22,47 @@ pub fn http_fault(error: &reqwest::Error, phase: Phase) -> Fault {
     if error.is_builder() {
         return Reason::LocalResources.because(innermost(error));
     }
-    if let Some(fault) = in_chain(error, phase) {
+    if let Some(mut fault) = in_chain(error, phase) {
+        if let Some(url) = error.url() {
+            fault.detail += &other_scheme(error, url);
+        }
         return fault;
     }
     // With all I/O and TLS errors told apart, a connection can only have failed in a proxy's tunnel.
     let reason = if error.is_connect() { Reason::Proxy } else { Reason::HttpProtocol };
     reason.because(innermost(error))
+}
+
+/// What to try when the port does not speak what the URL says.
+fn other_scheme(error: &reqwest::Error, url: &Url) -> String {
+    if url.scheme() == "https" && find(error, is_not_tls).is_some() {
+        return format!("; try {}", with_scheme(url, "http"));
+    }
+    let garbage = find(error, |http: &hyper::Error| http.is_parse()).is_some();
+    if url.scheme() == "http" && garbage {
+        return format!("; if it speaks TLS, try {}", with_scheme(url, "https"));
+    }
+    String::new()
+}
+
+fn is_not_tls(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType))
+}
+
+/// The first error of this type that is of this kind, wrapped ones included.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static), kind: fn(&E) -> bool) -> Option<&'a E> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(found) = error.downcast_ref::<E>().filter(|found| kind(found)) {
+            return Some(found);
+        }
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if let Some(wrapped) = wrapped {
+            return find(wrapped, kind);
+        }
+        next = error.source();
+    }
+    None
 }
 
 /// The outermost error of the chain that says why; `None` when none does.
@@ -52,7 +91,10 @@ fn in_chain(error: &(dyn Error + 'static), phase: Phase) -> Option<Fault> {
 
 fn hyper_fault(error: &hyper::Error) -> Option<Fault> {
     let closed = error.is_incomplete_message() || error.is_closed() || error.is_canceled();
-    closed.then(|| Reason::Closed.because("connection closed before the answer was complete"))
+    if closed {
+        return Some(Reason::Closed.because("connection closed before the answer was complete"));
+    }
+    error.is_parse().then(|| Reason::HttpProtocol.because("what came is not HTTP"))
 }
 
 /// Why a name could not be looked up: this host's fault, or the name's.
@@ -118,6 +160,7 @@ fn tls_fault(error: &rustls::Error) -> Fault {
         rustls::Error::Other(other) if other.0.is::<NoRoots>() => {
             Reason::LocalRoots.because(other.0.to_string())
         }
+        error if is_not_tls(error) => Reason::TlsHandshake.because("it does not speak TLS"),
         _ => Reason::TlsHandshake.because(error.to_string()),
     }
 }
@@ -132,6 +175,7 @@ fn certificate_reason(error: &CertificateError) -> Reason {
             Reason::TlsCertificateName
         }
         CertificateError::UnknownIssuer | CertificateError::BadSignature => Reason::TlsCertificateUntrusted,
+        CertificateError::Other(other) if other.0.is::<Untrusted>() => Reason::TlsCertificateUntrusted,
         _ => Reason::TlsCertificateInvalid,
     }
 }
@@ -139,9 +183,31 @@ fn certificate_reason(error: &CertificateError) -> Reason {
 fn certificate_detail(error: &CertificateError) -> String {
     match error {
         CertificateError::UnknownIssuer => "no trusted root vouches for the certificate".to_owned(),
+        CertificateError::Other(other) if other.0.is::<Untrusted>() => {
+            format!("{}; trust it with --ca FILE", other.0)
+        }
+        CertificateError::ExpiredContext { not_after, .. } => {
+            format!("a certificate of the chain ran out at {}", at(*not_after))
+        }
+        CertificateError::NotValidYetContext { not_before, .. } => {
+            format!("a certificate of the chain is not valid before {}", at(*not_before))
+        }
+        CertificateError::NotValidForNameContext { expected, presented } => {
+            let names: Vec<_> = presented.iter().map(|name| plain_name(name)).collect();
+            format!("the certificate is for {}, not for {}", names.join(", "), expected.to_str())
+        }
         CertificateError::BadSignature => "a signature in the chain is wrong".to_owned(),
         _ => error.to_string(),
     }
+}
+
+fn at(time: UnixTime) -> String {
+    rfc3339(time.as_secs().saturating_mul(1000)).replace(".000Z", "Z")
+}
+
+/// The name within webpki's `DnsName("name")`.
+fn plain_name(name: &str) -> &str {
+    name.split('"').nth(1).unwrap_or(name)
 }
 
 /// The system's words without Rust's "(os error 111)".

@@ -13,6 +13,7 @@ use serde_json::Value;
 use serde_json_path::JsonPath;
 
 use super::reason::{Fault, Reason};
+use crate::units;
 
 /// What must come back. Empty: a status of 200 to 399, or an exit status of 0.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +60,14 @@ impl FromStr for StatusRange {
             return Err(wrong());
         }
         Ok(StatusRange(first..=last))
+    }
+}
+
+impl StatusRange {
+    /// Are all its codes `least` to `most`?
+    #[must_use]
+    pub fn is_within(&self, least: u16, most: u16) -> bool {
+        least <= *self.0.start() && *self.0.end() <= most
     }
 }
 
@@ -234,34 +243,43 @@ impl Expect {
         Err(reason.because(format!("expected {}, got {status}", expected.join(" or "))))
     }
 
-    /// # Errors
-    /// [`Reason::HeaderMismatch`] for the first header that is missing or differs.
-    pub fn check_headers(&self, headers: &HeaderMap) -> Result<(), Fault> {
-        self.headers.iter().try_for_each(|header| header.check(headers))
+    /// A [`Reason::HeaderMismatch`] for each header that is missing or differs.
+    #[must_use]
+    pub fn check_headers(&self, headers: &HeaderMap) -> Vec<Fault> {
+        self.headers.iter().filter_map(|header| header.check(headers).err()).collect()
     }
 
-    /// # Errors
-    /// [`Reason::BodyMismatch`] or [`Reason::JsonMismatch`] for the first expectation that does not hold.
-    pub fn check_body(&self, body: &[u8]) -> Result<(), Fault> {
+    /// A [`Reason::BodyMismatch`] or [`Reason::JsonMismatch`] for each expectation that does not hold.
+    #[must_use]
+    pub fn check_body(&self, body: &[u8]) -> Vec<Fault> {
         let text = String::from_utf8_lossy(body);
+        let mut unmet = Vec::new();
         if let Some(part) = &self.body
             && !text.contains(part.as_str())
         {
             let detail = format!("expected {part:?} in the body, got {}", excerpt(&text));
-            return Err(Reason::BodyMismatch.because(detail));
+            unmet.push(Reason::BodyMismatch.because(detail));
         }
         if let Some(regex) = &self.body_regex
             && !regex.is_match(&text)
         {
             let detail = format!("expected a body matching /{regex}/, got {}", excerpt(&text));
-            return Err(Reason::BodyMismatch.because(detail));
+            unmet.push(Reason::BodyMismatch.because(detail));
         }
         if self.json.is_empty() {
-            return Ok(());
+            return unmet;
         }
-        let document: Value = serde_json::from_slice(body)
-            .map_err(|error| Reason::JsonMismatch.because(format!("the body is not JSON: {error}")))?;
-        self.json.iter().try_for_each(|json| json.check(&document))
+        match serde_json::from_slice::<Value>(body) {
+            Ok(document) => unmet.extend(self.json.iter().filter_map(|json| json.check(&document).err())),
+            Err(_) if text.trim().is_empty() => {
+                unmet.push(Reason::JsonMismatch.because("the body is empty, not JSON"));
+            }
+            Err(_) => {
+                let detail = format!("the body is not JSON: {}", excerpt(&text));
+                unmet.push(Reason::JsonMismatch.because(detail));
+            }
+        }
+        unmet
     }
 
     /// # Errors
@@ -270,7 +288,7 @@ impl Expect {
         match self.within {
             Some(within) if latency > within => {
                 let took = latency.as_secs_f64() * 1000.0;
-                let detail = format!("expected within {within:?}, took {took:.1}ms");
+                let detail = format!("expected within {}, took {took:.1}ms", units::Duration(within));
                 Err(Reason::Latency.because(detail))
             }
             _ => Ok(()),
@@ -343,7 +361,8 @@ mod tests {
         let body = br#"{"status":"up","n":3,"parts":[{"a":"x","b":1},{"a":"y","b":2}]}"#;
         let check = |text: &str| {
             let json = vec![text.parse::<JsonMatch>().unwrap()];
-            Expect { json, ..Expect::default() }.check_body(body).map_err(|fault| fault.detail)
+            Fault::first_of(Expect { json, ..Expect::default() }.check_body(body))
+                .map_err(|fault| fault.detail)
         };
         for good in [
             "$.status",
@@ -368,11 +387,15 @@ mod tests {
             body_regex: pattern.map(|p| regex(p).unwrap()),
             ..Expect::default()
         };
-        assert!(expect(Some("lo W"), Some("^Hello")).check_body(b"Hello World!").is_ok());
-        assert_eq!(expect(Some("x"), None).check_body(b"").unwrap_err().reason, Reason::BodyMismatch);
-        assert_eq!(expect(None, Some("^x$")).check_body(b"y").unwrap_err().reason, Reason::BodyMismatch);
+        assert!(expect(Some("lo W"), Some("^Hello")).check_body(b"Hello World!").is_empty());
+        assert_eq!(expect(Some("x"), None).check_body(b"")[0].reason, Reason::BodyMismatch);
+        let both = expect(Some("x"), Some("^x$")).check_body(b"y");
+        let both = Fault::first_of(both).unwrap_err().detail;
+        assert_eq!(both, "expected \"x\" in the body, got \"y\"; expected a body matching /^x$/, got \"y\"");
         let not_json = Expect { json: vec!["$".parse().unwrap()], ..Expect::default() };
-        assert_eq!(not_json.check_body(b"{").unwrap_err().reason, Reason::JsonMismatch);
+        let said = |body: &[u8]| not_json.check_body(body)[0].detail.clone();
+        assert_eq!(said(b"<p>\x1b\n"), r#"the body is not JSON: "<p>\u{1b}\n""#);
+        assert_eq!(said(b"\n"), "the body is empty, not JSON");
     }
 
     #[test]

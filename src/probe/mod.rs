@@ -33,6 +33,6 @@ pub use reason::Reason;
 pub use report::{Snapshot, State, TargetReport};
 pub use round::Retry;
 pub use tally::Streaks;
-pub use target::{Address, AddressError, Request, Target};
+pub use target::{Address, AddressError, Part, Request, Target};
 
 pub use crate::http::lookup::Override;

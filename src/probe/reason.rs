@@ -57,6 +57,8 @@ reasons! {
     TlsCertificateUntrusted = "tls.certificate.untrusted",
     /// The certificate is unusable in another way: revoked, malformed, for another purpose.
     TlsCertificateInvalid = "tls.certificate.invalid",
+    /// The server wants a certificate from its client, and hardy has none.
+    TlsClientCertificate = "tls.client_certificate",
     /// The handshake failed.
     TlsHandshake = "tls.handshake",
     /// The status is not the expected one.
@@ -150,6 +152,18 @@ pub struct Fault {
     pub reason: Reason,
     /// The particulars, one line.
     pub detail: String,
+}
+
+impl Fault {
+    /// All faults of one call as one: the first one's reason, and the details of all.
+    ///
+    /// # Errors
+    /// When there is any.
+    pub fn first_of(faults: Vec<Fault>) -> Result<(), Fault> {
+        let Some(reason) = faults.first().map(|fault| fault.reason) else { return Ok(()) };
+        let details: Vec<_> = faults.into_iter().map(|fault| fault.detail).collect();
+        Err(reason.because(details.join("; ")))
+    }
 }
 
 #[cfg(test)]

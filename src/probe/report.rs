@@ -138,6 +138,8 @@ pub struct LastCall {
     pub reason: Option<Reason>,
     /// Why it failed, in words.
     pub detail: Option<String>,
+    /// The status of an HTTP answer.
+    pub status: Option<u16>,
     /// How long it took.
     pub latency_us: u64,
     /// Where the time went.
@@ -206,7 +208,7 @@ pub struct Mark {
 /// A breaker's statistics.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct BreakerReport {
-    /// With `--no-breaker` it counts and never trips.
+    /// When false, it counts and never trips: with `--no-breaker` and with `--until`.
     pub enabled: bool,
     /// Where it stands.
     pub state: Phase,

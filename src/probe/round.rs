@@ -14,6 +14,7 @@ use super::report::{Ending, Mark, micros};
 use super::shell::{self, Capture};
 use super::target::Target;
 use crate::breaker::{Breaker, Outcome, Refusal};
+use crate::units;
 
 /// How a failed call is repeated within its round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +139,7 @@ impl Runner {
                 None => ended.status.to_string(),
             }),
             Ok(Err(error)) => Err(format!("cannot start sh: {error}")),
-            Err(_) => Err(format!("still running after {limit:?}, killed")),
+            Err(_) => Err(format!("still running after {}, killed", units::Duration(limit))),
         }
     }
 

@@ -72,6 +72,7 @@ impl Tally {
             outcome: outcome.into(),
             reason: fault.as_ref().map(|fault| fault.reason),
             detail: fault.map(|fault| fault.detail),
+            status: call.status,
             latency_us: micros(call.latency),
             phases_us: PhasesUs::from(call.phases),
         };
@@ -243,7 +244,8 @@ mod tests {
     #[test]
     fn calls_are_counted_by_how_they_ended() {
         let mut tally = Tally::default();
-        let call = |result| Call { result, latency: Duration::from_micros(7), phases: [None; 5] };
+        let call =
+            |result| Call { result, latency: Duration::from_micros(7), phases: [None; 5], status: None };
         tally.call(0, call(Ok(())));
         tally.call(0, call(Err(Reason::HttpStatus.because("expected 200, got 503"))));
         tally.call(0, call(Err(Reason::HttpStatus.because("expected 200, got 502"))));

@@ -34,28 +34,58 @@ impl Target {
         self.breaker.timeout
     }
 
+    /// May a call need to verify a certificate? A redirect can lead anywhere.
+    #[must_use]
+    pub fn may_use_tls(&self) -> bool {
+        let Address::Http { url, .. } = &self.address else { return false };
+        url.scheme() == "https" || self.request.redirects > 0
+    }
+
     /// # Errors
-    /// When something is expected that an answer of this kind does not have.
-    pub fn check(&self) -> Result<(), Mismatch> {
-        let mismatch = |what| Err(Mismatch { name: self.name.clone(), kind: self.address.kind(), what });
+    /// When something is expected that an answer of this kind never has.
+    pub fn check(&self) -> Result<(), Misfit> {
+        let misfit = |part, why: String| Err(Misfit { part, name: self.name.clone(), why });
+        let has_no = |part, what| misfit(part, format!("a {} target has no {what}", self.address.kind()));
+        let expect = &self.expect;
+        let (least, most, what) = match self.address {
+            Address::Http { .. } => (100, 599, "an HTTP status"),
+            Address::Exec { .. } | Address::Tcp { .. } => (0, 255, "an exit status"),
+        };
+        let off = expect.status.iter().find(|status| !status.is_within(least, most));
         match self.address {
-            Address::Http { .. } => Ok(()),
-            Address::Exec { .. } if !self.expect.headers.is_empty() => mismatch("headers"),
-            Address::Tcp { .. } if self.expect.reads_body() => mismatch("body"),
-            Address::Tcp { .. } if !self.expect.headers.is_empty() => mismatch("headers"),
-            Address::Tcp { .. } if !self.expect.status.is_empty() => mismatch("status"),
-            Address::Exec { .. } | Address::Tcp { .. } => Ok(()),
+            Address::Exec { .. } if !expect.headers.is_empty() => has_no(Part::Header, "headers"),
+            Address::Tcp { .. } if !expect.headers.is_empty() => has_no(Part::Header, "headers"),
+            Address::Tcp { .. } if !expect.status.is_empty() => has_no(Part::Status, "status"),
+            Address::Tcp { .. } if expect.body.is_some() => has_no(Part::Body, "body"),
+            Address::Tcp { .. } if expect.body_regex.is_some() => has_no(Part::BodyRegex, "body"),
+            Address::Tcp { .. } if !expect.json.is_empty() => has_no(Part::Json, "body"),
+            _ => match off {
+                Some(off) => misfit(Part::Status, format!("{what} is {least} to {most}, never {off}")),
+                None => Ok(()),
+            },
         }
     }
 }
 
-/// Something is expected of a target that has no such thing.
+/// What is expected of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are those of the expectations")]
+pub enum Part {
+    Status,
+    Header,
+    Body,
+    BodyRegex,
+    Json,
+}
+
+/// Something is expected of a target that never has it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("target {name} expects something of the {what}, which a {kind} target does not have")]
-pub struct Mismatch {
+#[error("{name} cannot be as expected: {why}")]
+pub struct Misfit {
+    /// What is expected.
+    pub part: Part,
     name: String,
-    kind: &'static str,
-    what: &'static str,
+    why: String,
 }
 
 /// What an HTTP call sends.
@@ -72,7 +102,7 @@ pub struct Request {
 }
 
 /// Where a target is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// `http://`, `https://`, and `unix+http://SOCKET:PATH` with the socket file.
     Http {
@@ -119,7 +149,7 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (scheme, rest) = text.split_once(':').ok_or_else(|| AddressError::NoScheme(text.to_owned()))?;
-        match (scheme, rest.strip_prefix("//")) {
+        match (scheme.to_ascii_lowercase().as_str(), rest.strip_prefix("//")) {
             ("http" | "https", Some(_)) => http(text),
             ("unix+http", Some(rest)) => unix(text, rest),
             ("tcp", Some(_)) => tcp(text),
@@ -219,6 +249,10 @@ mod tests {
             ("unix+http:///run/app.sock:/health?deep", "unix+http", "unix+http:///run/app.sock:/health?deep"),
             ("unix+http:///run/app.sock", "unix+http", "unix+http:///run/app.sock:/"),
             ("exec:test -f /x: y", "exec", "exec:test -f /x: y"),
+            ("HTTPS://API.example", "https", "https://api.example/"),
+            ("TCP://db:5432", "tcp", "tcp://db:5432"),
+            ("Unix+HTTP:///run/App.sock", "unix+http", "unix+http:///run/App.sock:/"),
+            ("EXEC:True", "exec", "exec:True"),
         ];
         for (text, kind, shown) in cases {
             let address: Address = text.parse().unwrap();
@@ -252,6 +286,20 @@ mod tests {
         assert_eq!(target.check(), Ok(()));
         target.expect.body = Some("x".into());
         let text = target.check().unwrap_err().to_string();
-        assert_eq!(text, "target db expects something of the body, which a tcp target does not have");
+        assert_eq!(text, "db cannot be as expected: a tcp target has no body");
+    }
+
+    #[test]
+    fn a_status_that_never_comes_is_refused() {
+        let check = |address: &str, status: &str| {
+            let expect = Expect { status: vec![status.parse().unwrap()], ..Expect::default() };
+            let breaker = breaker::Config::default();
+            let (address, request) = (address.parse().unwrap(), Request::default());
+            Target { name: "t".into(), address, request, expect, breaker }.check().map_err(|e| e.to_string())
+        };
+        assert_eq!((check("http://h", "100-599"), check("exec:x", "255")), (Ok(()), Ok(())));
+        let text = check("http://h", "700").unwrap_err();
+        assert_eq!(text, "t cannot be as expected: an HTTP status is 100 to 599, never 700");
+        assert!(check("http://h", "0").is_err() && check("exec:x", "2xx").is_err());
     }
 }

@@ -60,7 +60,7 @@ fn an_answer_that_is_not_as_expected_says_what_was_wrong() {
         (&["--expect-body-regex", "^up"], "body.mismatch", "matching /^up/"),
         (&["--expect-json", "$.status=up"], "json.mismatch", "$.status: expected \"up\", got \"sick\""),
         (&["--expect-json", "$.age"], "json.mismatch", "$.age finds nothing"),
-        (&["--within", "1us"], "latency", "expected within 1µs, took "),
+        (&["--within", "1us"], "latency", "expected within 1us, took "),
     ];
     for (args, reason, detail) in cases {
         let found = failure(&server.url("/"), args);
@@ -244,7 +244,7 @@ fn wrong_settings_are_usage_errors() {
         (&["localhost:8080"], "is no URL, and no target"),
         (&["ftp://x"], "none of the schemes"),
         (&["tcp://db"], "not of the form tcp://HOST:PORT"),
-        (&["tcp://db:1", "--expect-body", "x"], "which a tcp target does not have"),
+        (&["tcp://db:1", "--expect-body", "x"], "a tcp target has no body"),
         (&[url, "--interval", "0s"], "interval must be at least 1ms"),
         (&[url, "--interval", "5"], "such as 250ms"),
         (&[url, "--count", "0"], "count must be at least 1"),

@@ -3,18 +3,23 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd};
 use serde_json::Value;
 
 use super::fixtures::{Server, ok, read_request};
-use super::support::{Run, hardy};
+use super::support::{Process, Run, hardy, wait_for};
 
 /// A certificate that vouches for itself.
 fn identity(name: &str, years: (i32, i32)) -> CertifiedKey<KeyPair> {
     let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
     (params.not_before, params.not_after) = (date_time_ymd(years.0, 1, 1), date_time_ymd(years.1, 1, 1));
     let signing_key = KeyPair::generate().unwrap();
     CertifiedKey { cert: params.self_signed(&signing_key).unwrap(), signing_key }
@@ -66,19 +71,129 @@ fn a_trusted_certificate_is_up_with_its_handshake_timed() {
 #[test]
 fn what_is_wrong_with_a_certificate_is_told_apart() {
     let cases = [
-        ("app.test", (2000, 2999), false, "tls.certificate.untrusted"),
-        ("app.test", (2000, 2001), true, "tls.certificate.expired"),
-        ("app.test", (2998, 2999), true, "tls.certificate.not_yet_valid"),
-        ("else.test", (2000, 2999), true, "tls.certificate.name"),
+        (
+            "app.test",
+            (2000, 2999),
+            false,
+            "untrusted",
+            "self-signed and not trusted here; trust it with --ca FILE",
+        ),
+        ("app.test", (2000, 2001), true, "expired", "ran out at 2001-01-01T00:00:00Z"),
+        ("app.test", (2998, 2999), true, "not_yet_valid", "not valid before 2998-01-01T00:00:00Z"),
+        ("else.test", (2000, 2999), true, "name", "is for else.test, not for app.test"),
     ];
-    for (name, years, trusted, reason) in cases {
+    for (name, years, trusted, reason, detail) in cases {
+        let reason = format!("tls.certificate.{reason}");
         let identity = identity(name, years);
         let (server, files) = (Server::https(&identity, ok), files(&identity));
         let roots = if trusted { &files.ca } else { &files.other };
         let (code, target) = probe(&server, "app.test", roots, &[]);
-        assert_eq!((code, target["last"]["reason"].as_str()), (Some(1), Some(reason)), "{target}");
+        assert_eq!((code, target["last"]["reason"].as_str()), (Some(1), Some(&*reason)), "{target}");
+        assert!(target["last"]["detail"].as_str().unwrap().ends_with(detail), "{target}");
         assert_eq!(probe(&server, "app.test", roots, &["--insecure"]).0, Some(0), "{reason}");
     }
+}
+
+#[test]
+fn the_issuer_that_nobody_trusts_is_named() {
+    let issuer_key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new([]).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "Corp CA 7");
+    let issuer = rcgen::Issuer::new(params, issuer_key);
+    let signing_key = KeyPair::generate().unwrap();
+    let mut leaf = CertificateParams::new(["app.test".to_owned()]).unwrap();
+    leaf.distinguished_name.push(rcgen::DnType::CommonName, "app.test");
+    let cert = leaf.signed_by(&signing_key, &issuer).unwrap();
+    let identity = CertifiedKey { cert, signing_key };
+    let (server, files) = (Server::https(&identity, ok), files(&identity));
+    let (_, target) = probe(&server, "app.test", &files.other, &[]);
+    assert_eq!(target["last"]["reason"], "tls.certificate.untrusted", "{target}");
+    let detail =
+        "the certificate was issued by \"Corp CA 7\", which is not trusted here; trust it with --ca FILE";
+    assert_eq!(target["last"]["detail"], detail);
+}
+
+/// The roots come from a pipe that nobody has written to yet: a call that had begun would have connected.
+#[test]
+fn the_roots_are_read_before_the_call_begins() {
+    let identity = identity("app.test", (2000, 2999));
+    let files = files(&identity);
+    let roots = files.ca.with_file_name("roots");
+    assert!(Command::new("mkfifo").arg(&roots).status().unwrap().success());
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let counted = accepted.clone();
+    let server = Server::start(move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+    });
+    let start = || {
+        let args = ["probe", &format!("https://{}/", server.address), "--timeout", "20s"];
+        let mut command = hardy();
+        command.stdout(Stdio::null());
+        Process::start(command.env("SSL_CERT_FILE", &roots).env_remove("SSL_CERT_DIR").args(args))
+    };
+    let mut process = start();
+    // It opens for writing once somebody reads.
+    let open = || {
+        let mut options = fs::File::options();
+        options.write(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
+        wait_for("a reader of the roots", || options.open(&roots).ok())
+    };
+    let mut pipe = open();
+    assert_eq!(accepted.load(Ordering::SeqCst), 0, "connected before the roots were read");
+    pipe.write_all(identity.cert.pem().as_bytes()).unwrap();
+    drop(pipe);
+    assert_eq!(process.wait().code(), Some(1));
+    assert_eq!(accepted.load(Ordering::SeqCst), 1);
+    let mut process = start();
+    let pipe = open();
+    process.signal("INT");
+    assert_eq!(process.wait().code(), Some(130), "roots that never come must not hold an interruption");
+    drop(pipe);
+}
+
+#[test]
+fn a_server_that_wants_a_client_certificate_is_told_apart() {
+    let identity = identity("app.test", (2000, 2999));
+    let files = files(&identity);
+    let versions: [&[&'static rustls::SupportedProtocolVersion]; 2] =
+        [&[&rustls::version::TLS12], &[&rustls::version::TLS13]];
+    for (versions, alpn) in versions.into_iter().flat_map(|v| [(v, "http/1.1"), (v, "h2")]) {
+        let server = demanding(&identity, versions, alpn);
+        let (code, target) = probe(&server, "app.test", &files.ca, &[]);
+        let last = &target["last"];
+        assert_eq!((code, &last["reason"]), (Some(1), &"tls.client_certificate".into()), "{alpn}: {last}");
+        let detail = last["detail"].as_str().unwrap();
+        assert!(detail.starts_with("the server asked for a client certificate and got none: "), "{detail}");
+    }
+}
+
+/// A server that hangs up on clients without a certificate.
+fn demanding(
+    identity: &CertifiedKey<KeyPair>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+    alpn: &str,
+) -> Server {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(identity.cert.der().clone()).unwrap();
+    let verifier =
+        rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_client_cert_verifier(verifier.build().unwrap())
+        .with_single_cert(vec![identity.cert.der().clone()], key.into())
+        .unwrap();
+    config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
+    let config = Arc::new(config);
+    Server::start(move |mut stream, _| {
+        let mut session = rustls::ServerConnection::new(config.clone()).unwrap();
+        while session.complete_io(&mut stream).is_ok() && session.is_handshaking() {}
+        let _ = session.complete_io(&mut stream);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let _ = std::io::copy(&mut stream, &mut std::io::sink());
+    })
 }
 
 #[test]
@@ -101,10 +216,16 @@ fn a_server_without_tls_fails_the_handshake() {
         let _ = read_request(&mut stream);
     });
     let closing = Server::start(|stream, _| drop(stream));
-    for server in [plain, closing] {
+    for (server, speaks) in [(plain, true), (closing, false)] {
         let (_, target) = probe(&server, "127.0.0.1.test", &files.ca, &[]);
         let reason = target["last"]["reason"].as_str().unwrap();
         assert!(reason == "tls.handshake" || reason == "connect.reset", "{target}");
+        let detail = target["last"]["detail"].as_str().unwrap();
+        assert_eq!(
+            detail.starts_with("it does not speak TLS; try http://127.0.0.1.test:"),
+            speaks,
+            "{detail}"
+        );
     }
 }
 

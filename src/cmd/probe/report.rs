@@ -230,7 +230,11 @@ mod tests {
         };
         let plan = Plan {
             targets: addresses.iter().map(target).collect(),
-            means: Means { trust: Trust::anyone(), overrides: Default::default() },
+            means: Means {
+                trust: Trust::anyone(),
+                overrides: Default::default(),
+                proxies: Default::default(),
+            },
             pace: Pace { count: Some(2), interval: Duration::from_millis(1) },
             retry: Retry { most: 0, backoff: Duration::from_millis(1) },
             streaks: Streaks { up_after: 1, down_after: 1 },

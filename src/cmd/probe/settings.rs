@@ -10,7 +10,7 @@ use super::{Args, ExpectArgs, RequestArgs};
 use crate::breaker;
 use crate::config::{self, BreakerKnobs, Config, FailOn, Layer, ProbeKnobs, need};
 use crate::error::Error;
-use crate::http::{Trust, read_ca};
+use crate::http::{Proxies, Trust, read_ca};
 use crate::probe::expect::{self, Expect, HeaderMatch, JsonMatch};
 use crate::probe::{self, Address, AddressError, Means, Pace, Plan, Request, Retry, Streaks, Target, Until};
 use crate::units::{Duration, Percent};
@@ -103,7 +103,11 @@ fn means(request: &RequestArgs, knobs: &ProbeKnobs) -> Result<Means, Error> {
         }
         None => Trust::roots(Vec::new()),
     };
-    Ok(Means { trust, overrides: request.resolve.iter().cloned().collect() })
+    Ok(Means {
+        trust,
+        overrides: request.resolve.iter().cloned().collect(),
+        proxies: Proxies::of_the_system(),
+    })
 }
 
 /// The targets asked for, each once, or all of the config.

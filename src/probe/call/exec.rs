@@ -10,28 +10,41 @@ use crate::probe::classify::spawn_fault;
 use crate::probe::reason::{Fault, Reason};
 use crate::probe::shell::{self, Capture, Ended};
 use crate::probe::target::Target;
+use crate::units::Duration;
 
 /// Runs `command` by `sh -c`; at the timeout its whole process group is killed.
 pub(super) async fn call(target: &Target, command: &str) -> Call {
     let start = Instant::now();
     let capture = if target.expect.reads_body() { Capture::Both } else { Capture::Stderr };
     let limit = target.timeout();
-    let result = match timeout(limit, shell::run(command, &[], capture)).await {
-        Ok(Ok(ended)) => check(target, &ended),
-        Ok(Err(error)) => Err(spawn_fault(&error)),
-        Err(_) => Err(Reason::Timeout.because(format!("still running after {limit:?}, killed"))),
+    let ended = timeout(limit, shell::run(command, &[], capture)).await;
+    let latency = start.elapsed();
+    let unmet = match ended {
+        Ok(Ok(ended)) => check(target, &ended, latency),
+        Ok(Err(error)) => vec![spawn_fault(&error)],
+        Err(_) => {
+            vec![Reason::Timeout.because(format!("still running after {}, killed", Duration(limit)))]
+        }
     };
-    Call { result, latency: start.elapsed(), phases: [None; 5] }
+    Call { result: Fault::first_of(unmet), latency, phases: [None; 5], status: None }
 }
 
-fn check(target: &Target, ended: &Ended) -> Result<(), Fault> {
-    check_status(target, ended.status).map_err(|mut fault| {
+fn check(target: &Target, ended: &Ended, latency: std::time::Duration) -> Vec<Fault> {
+    let expect = &target.expect;
+    let mut unmet = Vec::new();
+    if let Err(mut fault) = check_status(target, ended.status) {
         if let Some(words) = ended.last_words() {
             fault.detail = format!("{}: {words}", fault.detail);
         }
-        fault
-    })?;
-    target.expect.check_body(&ended.stdout)
+        let tested = fault.reason == Reason::ExecStatus;
+        unmet.push(fault);
+        if !tested {
+            return unmet;
+        }
+    }
+    unmet.extend(expect.check_body(&ended.stdout));
+    unmet.extend(expect.check_latency(latency).err());
+    unmet
 }
 
 fn check_status(target: &Target, status: ExitStatus) -> Result<(), Fault> {

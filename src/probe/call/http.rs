@@ -1,66 +1,110 @@
 //! A call over HTTP, through [`crate::http`].
 
 use std::path::Path;
-use std::sync::Arc;
 
-use reqwest::{Response, Url};
+use reqwest::{RequestBuilder, Response, Url};
+use tokio::time::timeout;
 
+use super::blame::{Scene, blame, wants_tls};
 use super::{Call, Means};
-use crate::http::{self, Phase, PhaseClock, Recipe};
+use crate::http::{self, Asked, Phase, PhaseClock, Recipe};
 use crate::probe::classify::http_fault;
 use crate::probe::reason::{Fault, Reason};
 use crate::probe::target::Target;
+use crate::units::Duration;
 
 /// Of a longer body only so much is read; expectations are checked against that.
 const BODY_CAP: usize = 1 << 20;
 
 /// Sends the target's request and checks the answer, all within the target's timeout.
 pub(super) async fn call(target: &Target, url: &Url, socket: Option<&Path>, means: &Means) -> Call {
-    let clock = PhaseClock::start();
+    let (clock, asked) = (PhaseClock::start(), Asked::default());
+    let port = url.port_or_known_default().unwrap_or_default();
+    let client = http::client(Recipe {
+        trust: &means.trust,
+        overrides: means.overrides.seen_from(url.host_str().unwrap_or_default(), port),
+        redirects: target.request.redirects,
+        unix_socket: socket,
+        clock: clock.clone(),
+        asked: asked.clone(),
+    });
+    let mut answer = Answer::default();
     let limit = target.timeout();
-    let result = match tokio::time::timeout(limit, exchange(target, url, socket, means, &clock)).await {
-        Ok(result) => result,
-        Err(_) => Err(timed_out(clock.stop().0, limit)),
+    clock.restart();
+    let failed = match client {
+        Err(error) => Some(http_fault(&error, Phase::Connect)),
+        Ok(client) => {
+            let exchange = exchange(target, request(target, url, &client), &clock, &mut answer);
+            let result = timeout(limit, exchange).await;
+            let scene = |url: &Url| Scene {
+                phase: clock.stop().0,
+                proxy: means.proxies.towards(url).filter(|_| socket.is_none()),
+                asked: asked.so(),
+            };
+            match result {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => {
+                    let scene = scene(error.url().unwrap_or(url));
+                    Some(blame(http_fault(&error, scene.phase), &scene))
+                }
+                Err(_) => {
+                    let scene = scene(url);
+                    Some(blame(timed_out(scene.phase, limit), &scene))
+                }
+            }
+        }
     };
     let (_, phases, latency) = clock.stop();
-    Call { result, latency, phases }
+    let failed = failed.or_else(|| target.expect.check_latency(latency).err());
+    answer.unmet.extend(failed);
+    Call { result: Fault::first_of(answer.unmet), latency, phases, status: answer.status }
+}
+
+/// What is known of an answer, even when its end never came.
+#[derive(Default)]
+struct Answer {
+    status: Option<u16>,
+    /// What is wrong with it.
+    unmet: Vec<Fault>,
 }
 
 /// A call that was cut off in `phase`.
 pub(super) fn timed_out(phase: Phase, limit: std::time::Duration) -> Fault {
     let reason = if phase == Phase::Connect { Reason::ConnectTimeout } else { Reason::Timeout };
-    reason.because(format!("no answer within {limit:?}, while {}", phase.doing()))
+    reason.because(format!("no answer within {}, while {}", Duration(limit), phase.doing()))
+}
+
+fn request(target: &Target, url: &Url, client: &reqwest::Client) -> RequestBuilder {
+    let request = &target.request;
+    let builder = client.request(request.method.clone(), url.clone()).headers(request.headers.clone());
+    match &request.body {
+        Some(body) => builder.body(body.clone()),
+        None => builder,
+    }
 }
 
 async fn exchange(
     target: &Target,
-    url: &Url,
-    socket: Option<&Path>,
-    means: &Means,
-    clock: &Arc<PhaseClock>,
-) -> Result<(), Fault> {
-    let fault = |error: reqwest::Error| http_fault(&error, clock.stop().0);
-    let request = &target.request;
-    let port = url.port_or_known_default().unwrap_or_default();
-    let client = http::client(Recipe {
-        trust: &means.trust,
-        overrides: means.overrides.seen_from(url.host_str().unwrap_or_default(), port),
-        redirects: request.redirects,
-        unix_socket: socket,
-        clock: clock.clone(),
-    })
-    .map_err(fault)?;
-    let mut builder = client.request(request.method.clone(), url.clone()).headers(request.headers.clone());
-    if let Some(body) = &request.body {
-        builder = builder.body(body.clone());
-    }
-    clock.restart();
-    let response = builder.send().await.map_err(fault)?;
+    request: RequestBuilder,
+    clock: &PhaseClock,
+    answer: &mut Answer,
+) -> reqwest::Result<()> {
+    let response = request.send().await?;
     clock.enter(Phase::Body);
-    target.expect.check_http_status(response.status().as_u16())?;
-    target.expect.check_headers(response.headers())?;
-    let body = read(response).await.map_err(fault)?;
-    target.expect.check_body(&body)
+    let status = response.status().as_u16();
+    answer.status = Some(status);
+    answer.unmet.extend(target.expect.check_http_status(status).err());
+    answer.unmet.extend(target.expect.check_headers(response.headers()));
+    let url = response.url().clone();
+    let perhaps_tls = !answer.unmet.is_empty() && status == 400 && url.scheme() == "http";
+    if answer.unmet.is_empty() || target.expect.reads_body() || perhaps_tls {
+        let body = read(response).await?;
+        answer.unmet.extend(target.expect.check_body(&body));
+        if perhaps_tls && let Some(first) = answer.unmet.first_mut() {
+            first.detail += &wants_tls(&body, &url);
+        }
+    }
+    Ok(())
 }
 
 async fn read(mut response: Response) -> reqwest::Result<Vec<u8>> {

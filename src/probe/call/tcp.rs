@@ -23,7 +23,8 @@ pub(super) async fn call(target: &Target, host: &str, port: u16, means: &Means) 
         Err(_) => Err(timed_out(clock.stop().0, limit)),
     };
     let (_, phases, latency) = clock.stop();
-    Call { result, latency, phases }
+    let result = result.and_then(|()| target.expect.check_latency(latency));
+    Call { result, latency, phases, status: None }
 }
 
 async fn connect(
