@@ -9,6 +9,7 @@ mod pages;
 mod probe;
 mod probe_exec;
 mod probe_runs;
+mod probe_text;
 mod probe_tls;
 mod serve;
 mod support;

@@ -294,8 +294,8 @@ fn reports_for_pipelines_and_dashboards() {
     for line in [
         format!("hardy_probe_up{{target=\"{up}\"}} 1"),
         format!("hardy_probe_up{{target=\"{down}\"}} 0"),
-        format!("hardy_probe_calls_total{{target=\"{up}\"}} 1"),
-        format!("hardy_probe_failures_total{{target=\"{down}\",reason=\"connect.refused\"}} 1"),
+        format!("hardy_probe_calls{{target=\"{up}\"}} 1"),
+        format!("hardy_probe_failures{{target=\"{down}\",reason=\"connect.refused\"}} 1"),
         format!("hardy_probe_breaker_state{{target=\"{down}\",state=\"closed\"}} 1"),
     ] {
         assert!(prometheus.lines().any(|l| l == line), "no {line} in {prometheus}");

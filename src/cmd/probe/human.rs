@@ -3,10 +3,11 @@
 use std::io;
 
 use super::report::{Ended, Report};
+use super::short::shorten;
 use crate::breaker::Phase;
 use crate::histogram::Summary;
 use crate::output::{Human, Table, Tone, printable, sparkline};
-use crate::probe::report::{BreakerReport, Ending, Mark, TransitionReport};
+use crate::probe::report::{BreakerReport, Ending, FallbackCounts, Mark, TransitionReport};
 use crate::probe::{Snapshot, State, StateChange, TargetReport};
 
 /// More targets than these have no details of their own while they are up.
@@ -21,6 +22,10 @@ const GAPS: usize = 4;
 const INDENT: usize = 16;
 /// Columns for the history even where the names are long.
 const LEAST_HISTORY: usize = 12;
+/// A narrower terminal has no room for a history beside the rest.
+const HISTORY_FROM: usize = 60;
+/// Columns for the name even where the terminal is narrow.
+const LEAST_NAME: usize = 12;
 
 /// The whole report.
 pub fn report(out: &mut Human<'_>, report: &Report) -> io::Result<()> {
@@ -63,20 +68,41 @@ pub fn change(change: &StateChange) -> String {
 }
 
 fn table(out: &mut Human<'_>, targets: &[&TargetReport]) -> io::Result<()> {
-    let names: Vec<String> = targets.iter().map(|target| short_name(target)).collect();
+    let names: Vec<String> = targets.iter().map(|target| plain_name(target)).collect();
     let widest = names.iter().map(|name| name.chars().count()).max().unwrap_or_default().max(6);
+    let mut headers = vec!["STATE", "OK/CALLS", "P50", "MAX", "BREAKER"];
     let mut rows: Vec<Vec<(Option<Tone>, String)>> = targets.iter().map(|target| cells(target)).collect();
-    let column = |index: usize| rows.iter().map(|row| row[index].1.chars().count()).max().unwrap_or_default();
-    let headers = ["STATE", "OK/CALLS", "P50", "MAX", "BREAKER"];
-    let fixed: usize = headers.iter().enumerate().map(|(i, h)| column(i).max(h.len()) + 2).sum();
-    let room = out.width().saturating_sub(fixed + GAPS);
-    let name_width = widest.min(room.saturating_sub(LEAST_HISTORY)).max(8);
-    let history_width = room.saturating_sub(name_width).max(1);
-    let mut table = Table::new(&["TARGET", "STATE", "OK/CALLS", "P50", "MAX", "BREAKER", "HISTORY"]);
-    for ((row, target), name) in rows.iter_mut().zip(targets).zip(&names) {
-        row.insert(0, (None, cut(name, name_width)));
-        row.push((None, history(&target.history, history_width)));
-        table.toned_row(std::mem::take(row));
+    let room = |headers: &[&str], rows: &[Vec<(Option<Tone>, String)>]| {
+        let width = |(i, header): (usize, &&str)| {
+            rows.iter().map(|row| row[i].1.chars().count()).max().unwrap_or_default().max(header.len()) + 2
+        };
+        let fixed: usize = headers.iter().enumerate().map(width).sum();
+        out.width().saturating_sub(fixed + GAPS)
+    };
+    // What a narrow terminal can do without, the least needed first.
+    for header in ["MAX", "P50", "OK/CALLS", "BREAKER"] {
+        if room(&headers, &rows) < widest.min(LEAST_NAME)
+            && let Some(at) = headers.iter().position(|other| *other == header)
+        {
+            headers.remove(at);
+            rows.iter_mut().for_each(|row| drop(row.remove(at)));
+        }
+    }
+    let room = room(&headers, &rows);
+    let with_history = out.width() >= HISTORY_FROM && room > LEAST_NAME + LEAST_HISTORY;
+    let kept = if with_history { LEAST_HISTORY } else { 0 };
+    let name_width = widest.min(room.saturating_sub(kept)).max(6);
+    headers.insert(0, "TARGET");
+    if with_history {
+        headers.push("HISTORY");
+    }
+    let mut table = Table::new(&headers);
+    for ((mut row, target), name) in rows.into_iter().zip(targets).zip(shorten(&names, name_width)) {
+        row.insert(0, (None, name));
+        if with_history {
+            row.push((None, history(&target.history, room - name_width)));
+        }
+        table.toned_row(row);
     }
     out.table(table)
 }
@@ -108,18 +134,11 @@ fn tone(state: State) -> Tone {
     }
 }
 
-/// The name; of an address what tells it apart, since the details have it in full.
-fn short_name(target: &TargetReport) -> String {
-    let name = target.name.strip_prefix("http://").unwrap_or(&target.name);
+/// The name without what says least; the details have it in full.
+fn plain_name(target: &TargetReport) -> String {
+    let plain = ["http://", "unix+http://"].into_iter().find_map(|scheme| target.name.strip_prefix(scheme));
+    let name = plain.unwrap_or(&target.name);
     printable(name.strip_suffix('/').unwrap_or(name))
-}
-
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    format!("{kept}…")
 }
 
 /// The latest rounds as heights of their latency; ✗ failed, · not called, ? not tested.
@@ -158,6 +177,11 @@ fn details(out: &mut Human<'_>, target: &TargetReport) -> io::Result<()> {
         let detail = last.detail.as_deref().unwrap_or_default();
         row("", format!("{}  {detail}", clock(&last.at)));
     }
+    if target.calls == 1
+        && let Some(status) = target.last.as_ref().and_then(|last| last.status)
+    {
+        row("status", status.to_string());
+    }
     for (label, summary) in [("success", &target.success_us), ("failure", &target.failure_us)] {
         if let Some(summary) = summary {
             row(label, quantiles(summary));
@@ -171,18 +195,26 @@ fn details(out: &mut Human<'_>, target: &TargetReport) -> io::Result<()> {
         row("", step(transition));
     }
     if let Some(fallback) = &target.fallback {
-        let why =
-            fallback.last_failure.as_ref().map(|why| format!(", the last by {why}")).unwrap_or_default();
-        row(
-            "fallback",
-            format!("{} runs, {} good, {} failed{why}", fallback.runs, fallback.successes, fallback.failures),
-        );
+        row("fallback", fallback_counts(fallback));
     }
     out.table(table)
 }
 
+fn fallback_counts(fallback: &FallbackCounts) -> String {
+    let FallbackCounts { runs, successes, failures, last_failure } = fallback;
+    let last = last_failure.as_ref().map(|why| format!("; the last failure: {why}")).unwrap_or_default();
+    format!("{}, {successes} good, {failures} failed{last}", plural(*runs, "run"))
+}
+
+fn plural(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// What there are enough samples for.
 fn quantiles(summary: &Summary) -> String {
+    if let (1, Some(only)) = (summary.count, summary.min_us) {
+        return time(only);
+    }
     let all = [
         ("min", summary.min_us),
         ("p50", summary.p50_us),
@@ -214,8 +246,8 @@ fn phases(target: &TargetReport) -> Option<String> {
 }
 
 fn counts(breaker: &BreakerReport) -> String {
-    let plural = if breaker.requests == 1 { "" } else { "s" };
-    let mut text = format!("{}: {} request{plural}", breaker.state, breaker.requests);
+    let state = if breaker.enabled { breaker.state.to_string() } else { "off".to_owned() };
+    let mut text = format!("{state}: {}", plural(breaker.requests, "request"));
     let more = [
         (breaker.failures, "failed"),
         (breaker.timeouts, "timed out"),
@@ -271,11 +303,32 @@ fn time(us: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cmd::probe::report::tests::{found, settings};
+    use crate::config::FailOn;
 
     #[test]
     fn times_have_the_unit_that_fits() {
         let shown = [0, 999, 1_000, 41_234, 999_000, 1_000_000, 61_500_000].map(time);
         assert_eq!(shown, ["0us", "999us", "1.0ms", "41ms", "999ms", "1.0s", "61.5s"]);
+    }
+
+    #[tokio::test]
+    async fn a_narrow_terminal_gets_fewer_columns_and_one_line_per_target() {
+        let command = "exec:a/command/with/quite/a/long/path/to/it/and/then/some || true";
+        let report = found(&settings(&[command], FailOn::Down)).await;
+        let drawn = |width: usize| {
+            let mut out = Vec::new();
+            let all: Vec<_> = report.targets.iter().collect();
+            table(&mut Human::new(&mut out, width, false), &all).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        for width in [24, 30, 40, 50, 59, 60, 80, 120] {
+            let text = drawn(width);
+            assert_eq!(text.lines().count(), 2, "{width}: {text}");
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{width}: {text}");
+            assert!(text.starts_with("TARGET") && text.contains("STATE"), "{width}: {text}");
+        }
+        assert!(drawn(80).contains("HISTORY") && !drawn(59).contains("HISTORY"));
     }
 
     #[test]

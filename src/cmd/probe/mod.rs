@@ -3,6 +3,7 @@
 mod human;
 mod report;
 mod settings;
+mod short;
 
 use tokio::sync::{mpsc, watch};
 
@@ -137,7 +138,9 @@ pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
     while let Ok(change) = changed.try_recv() {
         view.change(&change)?;
     }
-    Ok(Report::new(found.snapshot, Some(found.end), &settings))
+    let news = view.is_new(&found.snapshot);
+    let report = Report::new(found.snapshot, Some(found.end), &settings);
+    Ok(if news { report.of_round() } else { report })
 }
 
 /// What is shown while the run goes on.
@@ -152,11 +155,18 @@ struct View<'a> {
 impl View<'_> {
     fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
         self.live.draw(|out| human::live(out, snapshot));
-        if self.settings.watch && self.app.console.is_json() && snapshot.rounds > self.rounds {
+        // The last round of a run that has one is told by the document that also says that it ended.
+        let last = self.settings.plan.pace.count == Some(snapshot.rounds);
+        if self.app.console.is_json() && self.is_new(snapshot) && !last {
             self.rounds = snapshot.rounds;
-            self.app.console.event(&Report::new(snapshot.clone(), None, self.settings))?;
+            self.app.console.event(&Report::new(snapshot.clone(), None, self.settings).of_round())?;
         }
         Ok(())
+    }
+
+    /// Is there a round that no document of the watch has told of?
+    fn is_new(&self, snapshot: &Snapshot) -> bool {
+        self.settings.watch && snapshot.rounds > self.rounds
     }
 
     fn change(&self, change: &StateChange) -> Result<(), Error> {

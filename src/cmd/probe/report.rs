@@ -21,11 +21,13 @@ use crate::probe::{self, End, Snapshot, State, TargetReport};
 pub struct Report {
     /// In the order in which they were given.
     pub targets: Vec<TargetReport>,
+    /// With `--watch`: the round that this document is the first to tell of, from 1; null when it tells of none.
+    pub round: Option<u64>,
     /// Rounds that all targets have finished.
     pub rounds: u64,
     /// Since the start.
     pub elapsed_ms: u64,
-    /// Why the run ended; null while it goes on.
+    /// Why the run ended; null while it goes on, so that the one document that has it is the last.
     pub end: Option<Ended>,
     /// What was waited for.
     pub until: Option<Waited>,
@@ -66,6 +68,7 @@ impl Report {
         let until = settings.plan.until;
         Report {
             targets: snapshot.targets,
+            round: None,
             rounds: snapshot.rounds,
             elapsed_ms: snapshot.elapsed_ms,
             end: end.map(|end| match end {
@@ -82,6 +85,11 @@ impl Report {
             fail_on: settings.fail_on,
             goal: until.map(|until| until.goal),
         }
+    }
+
+    /// The same, as the first to tell of its last round.
+    pub fn of_round(self) -> Report {
+        Report { round: Some(self.rounds), ..self }
     }
 
     /// What a target's state means for the verdict.
@@ -157,13 +165,18 @@ fn metrics(targets: &[TargetReport]) -> Vec<Metric> {
         Metric::gauge("hardy_probe_up", "Whether the target answers as expected; absent when unknown.");
     let mut degraded =
         Metric::gauge("hardy_probe_degraded", "Whether the target is up with failed or slow calls.");
-    let mut calls = Metric::counter("hardy_probe_calls_total", "Calls made.");
-    let mut failures = Metric::counter("hardy_probe_failures_total", "Calls that were not as expected.");
+    // A file is written anew by each run, so what it counts starts again: gauges, not counters.
+    let mut calls = Metric::gauge("hardy_probe_calls", "Calls made in this run.");
+    let mut failures =
+        Metric::gauge("hardy_probe_failures", "Calls of this run that were not as expected, by reason.");
     let mut refused =
-        Metric::counter("hardy_probe_refused_total", "Calls that the breaker did not let through.");
+        Metric::gauge("hardy_probe_refused", "Calls that the breaker did not let through in this run.");
     let mut state = Metric::gauge("hardy_probe_breaker_state", "1 for the state that the breaker is in.");
-    let mut latency = Metric::gauge("hardy_probe_latency_seconds", "Quantiles of latency; 1 is the longest.");
-    let mut fallback = Metric::counter("hardy_probe_fallback_runs_total", "Runs of the fallback.");
+    let mut latency = Metric::gauge(
+        "hardy_probe_latency_seconds",
+        "Latency of this run's calls: median, percentiles, maximum.",
+    );
+    let mut fallback = Metric::gauge("hardy_probe_fallback_runs", "Runs of the fallback in this run.");
     for target in targets {
         let name = ("target", target.name.as_str());
         if target.state != State::Unknown {
@@ -182,8 +195,8 @@ fn metrics(targets: &[TargetReport]) -> Vec<Metric> {
             state.sample(&[name, ("state", id)], f64::from(u8::from(breaker.state == phase)));
         }
         for (outcome, summary) in [("success", &target.success_us), ("failure", &target.failure_us)] {
-            for (quantile, us) in summary.iter().flat_map(quantiles) {
-                latency.sample(&[name, ("outcome", outcome), ("quantile", quantile)], us as f64 / 1e6);
+            for (stat, us) in summary.iter().flat_map(stats) {
+                latency.sample(&[name, ("outcome", outcome), ("stat", stat)], us as f64 / 1e6);
             }
         }
         if let Some(counts) = &target.fallback {
@@ -195,20 +208,20 @@ fn metrics(targets: &[TargetReport]) -> Vec<Metric> {
 }
 
 /// Those that the samples can bear.
-fn quantiles(summary: &Summary) -> impl Iterator<Item = (&'static str, u64)> {
+fn stats(summary: &Summary) -> impl Iterator<Item = (&'static str, u64)> {
     let all = [
-        ("0.5", summary.p50_us),
-        ("0.9", summary.p90_us),
-        ("0.95", summary.p95_us),
-        ("0.99", summary.p99_us),
-        ("0.999", summary.p999_us),
-        ("1", summary.max_us),
+        ("p50", summary.p50_us),
+        ("p90", summary.p90_us),
+        ("p95", summary.p95_us),
+        ("p99", summary.p99_us),
+        ("p999", summary.p999_us),
+        ("max", summary.max_us),
     ];
-    all.into_iter().filter_map(|(quantile, us)| Some((quantile, us?)))
+    all.into_iter().filter_map(|(stat, us)| Some((stat, us?)))
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::time::Duration;
 
     use tokio_util::sync::CancellationToken;
@@ -220,7 +233,7 @@ mod tests {
     use crate::probe::expect::Expect;
     use crate::probe::{Goal, Means, Observers, Pace, Plan, Request, Retry, Streaks, Target, Until};
 
-    fn settings(addresses: &[&str], fail_on: FailOn) -> Settings {
+    pub fn settings(addresses: &[&str], fail_on: FailOn) -> Settings {
         let target = |address: &&str| Target {
             name: (*address).to_owned(),
             address: address.parse().unwrap(),
@@ -245,7 +258,7 @@ mod tests {
         Settings { plan, watch: false, fail_on }
     }
 
-    async fn found(settings: &Settings) -> Report {
+    pub async fn found(settings: &Settings) -> Report {
         let found = probe::run(settings.plan.clone(), Observers::default(), CancellationToken::new()).await;
         Report::new(found.snapshot, Some(found.end), settings)
     }
