@@ -96,6 +96,13 @@ pub fn is_in_environment(name: &str) -> bool {
     environment(name).is_some()
 }
 
+/// The variables that name proxies, and what they hold; the HTTP client reads them itself.
+pub fn proxy_variables() -> Vec<(&'static str, String)> {
+    let names = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+    let value = |name| Some((name, environment(name)?.to_string_lossy().into_owned()));
+    names.into_iter().filter_map(value).collect()
+}
+
 /// The names that the files found have, for completion; errors mean none.
 pub fn names(source: &Source) -> (Vec<String>, Vec<String>) {
     let file = find(source).ok().flatten().and_then(|path| read(&path).ok()).unwrap_or_default();

@@ -34,7 +34,7 @@ fn an_answer_as_expected_is_up() {
         &["--expect-header", "Content-Type", "--expect-header", "content-type: /json$/"],
         &["--expect-body", "\"up\"", "--expect-body-regex", "^\\{.*\\}$"],
         &["--expect-json", "$.status=up", "--expect-json", "$.n=3", "--expect-json", "$.n"],
-        &["--within", "30s"],
+        &["--within", "29s"],
     ];
     for args in expectations {
         let (code, target) = probe(&server.url("/health"), &[args, &["--timeout", "30s"]].concat());
@@ -191,6 +191,78 @@ fn the_proxies_of_the_environment_are_honoured() {
 }
 
 #[test]
+fn a_proxy_that_fails_is_named_and_the_target_is_not_blamed() {
+    let dead = format!("http://{}", refused());
+    for (variable, url) in [("https_proxy", "https://app.invalid/x"), ("http_proxy", "http://app.invalid/x")]
+    {
+        let mut command = hardy();
+        let with_password = dead.replace("http://", "http://me:hunter2@");
+        command.env(variable, with_password).args(["probe", url, "--json", "--timeout", "20s"]);
+        let run: Run = command.output().unwrap().into();
+        let last = &run.json()["data"]["targets"][0]["last"];
+        assert_eq!(last["reason"], "proxy", "{last}");
+        assert_eq!(last["detail"], format!("the proxy {dead}: connection refused"));
+    }
+}
+
+#[test]
+fn a_variable_that_holds_no_proxy_is_not_ignored() {
+    let with = |target: &str| -> Run {
+        let mut command = hardy();
+        command.env("http_proxy", "not a url").args(["probe", target, "--timeout", "20s"]);
+        command.output().unwrap().into()
+    };
+    let run = with(&format!("http://{}", refused()));
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.stderr.contains("the variable http_proxy holds no address of a proxy"), "{run:?}");
+    assert_eq!(with("exec:true").code, Some(0), "a command goes through no proxy");
+}
+
+#[test]
+fn every_expectation_that_fails_is_told() {
+    let server = Server::http(|_, _| response(503, "", "<p>sick</p>"));
+    let args = ["--expect-header", "etag", "--expect-body", "up", "--expect-json", "$.status=up"];
+    let (reason, detail) = failure(&server.url("/"), &[&args[..], &["--within", "1us"]].concat());
+    assert_eq!(reason, "http.status");
+    for part in [
+        "expected 200-399, got 503; ",
+        "no header etag; ",
+        "expected \"up\" in the body, got \"<p>sick</p>\"; ",
+        "the body is not JSON: \"<p>sick</p>\"; ",
+        "expected within 1us, took ",
+    ] {
+        assert!(detail.contains(part), "no {part} in {detail}");
+    }
+}
+
+#[test]
+fn a_status_is_told_even_when_its_body_never_ends() {
+    let server = Server::start(|mut stream, _| {
+        read_request(&mut stream);
+        let _ = stream.write_all(b"HTTP/1.1 503 X\r\ncontent-length: 9\r\n\r\n");
+        let _ = read_request(&mut stream);
+    });
+    let (reason, detail) = failure(&server.url("/"), &["--timeout", "1s", "--expect-body", "up"]);
+    assert_eq!(reason, "http.status");
+    assert!(detail.contains("got 503; no answer within 1s, while reading the body"), "{detail}");
+}
+
+#[test]
+fn a_port_that_speaks_tls_is_suggested_as_https() {
+    let says = |text: &'static str| Server::http(move |_, _| response(400, "", text));
+    let go = says("Client sent an HTTP request to an HTTPS server.\n");
+    let nginx = says("<center>The plain HTTP request was sent to HTTPS port</center>");
+    for server in [go, nginx] {
+        let (_, detail) = failure(&server.url("/x"), &["--timeout", "20s"]);
+        assert!(detail.ends_with(&format!("; it speaks TLS: try https://{}/x", server.address)), "{detail}");
+    }
+    let alert = Server::http(|_, _| b"\x15\x03\x01\x00\x02\x02\x16".to_vec());
+    let (reason, detail) = failure(&alert.url("/x"), &["--timeout", "20s"]);
+    assert_eq!(reason, "http.protocol");
+    assert!(detail.ends_with(&format!("; if it speaks TLS, try https://{}/x", alert.address)), "{detail}");
+}
+
+#[test]
 fn the_worst_target_decides() {
     let server = Server::http(ok);
     let (up, down) = (server.url("/"), format!("tcp://{}", refused()));
@@ -241,17 +313,28 @@ fn wrong_settings_are_usage_errors() {
     let url = "http://127.0.0.1:1";
     let cases = [
         (&[][..], "no target to probe"),
-        (&["localhost:8080"], "is no URL, and no target"),
+        (&["localhost:8080"], "did you mean http://localhost:8080 or tcp://localhost:8080?"),
+        (&["127.0.0.1:8080/health"], "did you mean http://127.0.0.1:8080/health?"),
         (&["ftp://x"], "none of the schemes"),
         (&["tcp://db"], "not of the form tcp://HOST:PORT"),
-        (&["tcp://db:1", "--expect-body", "x"], "a tcp target has no body"),
-        (&[url, "--interval", "0s"], "interval must be at least 1ms"),
+        (&["tcp://db:1", "--expect-body", "x"], "--expect-body: tcp://db:1 cannot be as expected"),
+        (&["tcp://db:1", "exec:true", "-H", "a: b"], "--header has no meaning"),
+        (&["tcp://db:1", "-X", "PUT"], "--method has no meaning"),
+        (&["exec:true", "--body", "x"], "--body has no meaning"),
+        (&[url, "--interval", "0s"], "--interval must be at least 1ms, not 0s"),
         (&[url, "--interval", "5"], "such as 250ms"),
-        (&[url, "--count", "0"], "count must be at least 1"),
-        (&[url, "--up-after", "0"], "up-after must be at least 1"),
-        (&[url, "--error-threshold", "12.5%"], "whole percentage"),
-        (&[url, "--max-concurrent", "0"], "max_concurrent must be at least 1"),
+        (&[url, "--count", "0"], "--count must be at least 1"),
+        (&[url, "--until", "up", "--count", "0"], "--count must be at least 1"),
+        (&[url, "--up-after", "0"], "--up-after must be at least 1"),
+        (&[url, "--error-threshold", "12.5%"], "--error-threshold must be a whole percentage"),
+        (&[url, "--max-concurrent", "0"], "--max-concurrent must be at least 1"),
+        (&[url, "--timeout", "0s"], "--timeout must be at least 1ms, not 0s"),
+        (&[url, "--within", "2s"], "--within (2s) must be shorter than breaker.timeout (1s)"),
+        (&[url, "--within", "1s", "--timeout", "1s"], "--within (1s) must be shorter than --timeout (1s)"),
+        (&[url, "--wait", "5s"], "--wait has no meaning without --until"),
         (&[url, "--expect-status", "abc"], "expected 200, 2xx or 200-204"),
+        (&[url, "--expect-status", "700"], "an HTTP status is 100 to 599, never 700"),
+        (&["exec:true", "--expect-status", "256"], "an exit status is 0 to 255, never 256"),
         (&[url, "--expect-json", "status"], "is no JSON path"),
         (&[url, "--expect-body-regex", "("], "is no regular expression"),
         (&[url, "--resolve", "a:b"], "expected HOST:PORT:ADDR"),
@@ -265,6 +348,15 @@ fn wrong_settings_are_usage_errors() {
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{args:?}: {run:?}");
         assert!(run.stderr.contains(text), "{args:?}: {}", run.stderr);
     }
+}
+
+#[test]
+fn a_variable_for_waiting_hinders_nobody_who_does_not_wait() {
+    let server = Server::http(ok);
+    let mut command = hardy();
+    command.env("HARDY_PROBE_WAIT", "5s").args(["probe", &server.url("/"), "--timeout", "20s"]);
+    let run: Run = command.output().unwrap().into();
+    assert_eq!(run.code, Some(0), "{run:?}");
 }
 
 #[test]
@@ -283,7 +375,19 @@ fn reports_for_pipelines_and_dashboards() {
     let (junit, prometheus) = (format!("junit={}", file("j")), format!("prometheus={}", file("p")));
     let server = Server::http(ok);
     let (up, down) = (server.url("/"), format!("tcp://{}", refused()));
-    run(&["probe", &up, &down, "exec:no-such-command", "--report", &junit, "--report", &prometheus]);
+    let again = up.replace("http://", "HTTP://");
+    run(&[
+        "probe",
+        &up,
+        &again,
+        up.trim_end_matches('/'),
+        &down,
+        "exec:no-such-command",
+        "--report",
+        &junit,
+        "--report",
+        &prometheus,
+    ]);
     let junit = fs::read_to_string(file("j")).unwrap();
     assert!(junit.contains("tests=\"3\" skipped=\"0\" errors=\"1\" failures=\"1\""), "{junit}");
     assert!(
@@ -300,10 +404,35 @@ fn reports_for_pipelines_and_dashboards() {
     ] {
         assert!(prometheus.lines().any(|l| l == line), "no {line} in {prometheus}");
     }
+    lint(&prometheus);
     assert!(
         !prometheus.contains("hardy_probe_up{target=\"exec:"),
         "an unknown target is not down: {prometheus}"
     );
+}
+
+/// The rules of `promtool check metrics`, as far as they apply to gauges.
+fn lint(text: &str) {
+    let mut seen = std::collections::BTreeSet::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            assert_eq!(kind, "gauge", "what starts again with each run is no {kind}: {line}");
+            let counts =
+                ["_total", "_count", "_sum", "_bucket", "_info"].iter().any(|end| name.ends_with(end));
+            let unit = ["_ms", "_us", "_milliseconds", "_percent"].iter().any(|end| name.ends_with(end));
+            assert!(!counts && !unit && !name.contains("gauge"), "{line}");
+        }
+        assert!(!line.contains("quantile="), "only a summary has quantiles: {line}");
+        let series = line.rsplit_once(' ').unwrap().0;
+        let key = if line.starts_with('#') {
+            line.split(' ').take(3).collect::<Vec<_>>().join(" ")
+        } else {
+            series.into()
+        };
+        assert!(seen.insert(key), "twice: {line}");
+    }
+    assert!(seen.iter().any(|line| line.starts_with("# HELP ")), "{text}");
 }
 
 #[test]

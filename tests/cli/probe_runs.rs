@@ -174,6 +174,17 @@ fn waiting_ends_when_all_targets_are_there() {
 }
 
 #[test]
+fn the_breaker_does_not_hold_up_who_waits() {
+    let server = Server::http(first_503(30));
+    let args =
+        ["--until", "up", "--wait", "25s", "-i", "5ms", "--volume", "5", "--cooldown", "10m", "--json"];
+    let run = run(&[&["probe", &server.url("/")], &args[..], PATIENT].concat());
+    let breaker = target(&run)["breaker"].clone();
+    assert_eq!((run.code, &breaker["state"]), (Some(0), &"closed".into()), "{breaker}");
+    assert_eq!((&breaker["short_circuited"], &breaker["failures"]), (&0.into(), &30.into()));
+}
+
+#[test]
 fn waiting_ends_with_124_when_the_time_is_up() {
     let server = Server::http(ok);
     let args = ["--until", "up", "--wait", "100ms", "-i", "10ms", "--json"];
@@ -194,6 +205,27 @@ fn watching_prints_a_document_per_round() {
     assert!(before.len() >= 2 && rounds.is_sorted(), "{rounds:?}");
     assert!(before.iter().all(|d| d["schema"] == "hardy.probe/v1" && d["data"]["end"].is_null()));
     assert_eq!((&last["data"]["end"], &last["data"]["rounds"]), (&"finished".into(), &6.into()));
+    let told: Vec<_> = documents.iter().map(|d| d["data"]["round"].as_u64().expect("a round")).collect();
+    assert!(told.windows(2).all(|pair| pair[0] < pair[1]), "a round told twice: {told:?}");
+}
+
+#[test]
+fn the_last_document_of_an_interrupted_watch_tells_of_no_round_again() {
+    let server = Server::http(ok);
+    let args = ["probe", &server.url("/"), "--watch", "--json", "-i", "300s"];
+    let mut process = hardy();
+    let mut child = process.args(args).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut first = String::new();
+    stdout.read_line(&mut first).unwrap();
+    let signalled = std::process::Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status();
+    assert!(signalled.unwrap().success());
+    let rest = std::io::read_to_string(stdout).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let (first, last): (Value, Value) =
+        (serde_json::from_str(&first).unwrap(), serde_json::from_str(&rest).unwrap());
+    assert_eq!((&first["data"]["round"], &first["data"]["end"]), (&1.into(), &Value::Null));
+    assert_eq!((&last["data"]["round"], &last["data"]["end"]), (&Value::Null, &"interrupted".into()));
 }
 
 #[test]

@@ -1,26 +1,32 @@
 //! `hardy probe`: is it up, why not, and what does its breaker say?
 
 mod human;
+mod names;
 mod report;
 mod settings;
 mod short;
+mod targets;
 
+use regex::Regex;
+use reqwest::Method;
+use reqwest::header::{HeaderName, HeaderValue};
 use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
 use crate::complete;
-use crate::config::{BreakerKnobs, ProbeKnobs};
+use crate::config::{self, BreakerKnobs, Config, ProbeKnobs};
 use crate::error::Error;
 use crate::output::Live;
-use crate::probe::expect::{HeaderMatch, JsonMatch, StatusRange};
+use crate::probe::expect::{self, HeaderMatch, JsonMatch, StatusRange};
 use crate::probe::{self, Observers, Override, Snapshot, StateChange};
 use crate::units::Duration;
 
+use names::Names;
 use report::Report;
-use settings::{Goal, Settings};
+use settings::{Goal, Settings, check_proxies};
 
 /// Call targets through a circuit breaker, and say what is up
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Default)]
 #[command(after_long_help = "\
 Examples:
   hardy probe https://api.example/health --expect-json '$.status=up' --within 300ms
@@ -36,6 +42,9 @@ States:
   down      it does not answer as expected
   unknown   not tested (often enough), or the last test failed for a reason of this host (local.*)")]
 pub struct Args {
+    // First, because those that follow take what it looks at.
+    #[command(flatten)]
+    names: Names,
     /// URL (http https tcp unix+http exec) or name in the config [default: all of the config]
     ///
     /// http://HOST[:PORT]/PATH, https://..., tcp://HOST:PORT, unix+http:///SOCKET:/PATH, exec:COMMAND (run by `sh -c`).
@@ -43,12 +52,14 @@ pub struct Args {
     targets: Vec<String>,
     /// Go on until all targets are up, or down
     ///
-    /// A degraded target counts as up unless --fail-on degraded. Ends with 0, or with 124 when --wait runs out.
+    /// A degraded target counts as up unless --fail-on degraded. The breaker counts, but lets every call through.
+    /// Ends with 0, or with 124 when --wait, or the rounds of a --count, run out before.
     #[arg(long, value_name = "STATE", hide_possible_values = true)]
     until: Option<Goal>,
     /// Go on until interrupted; with --json a document per round
     ///
-    /// A live table on a terminal; elsewhere a line per change of state, or with --json a document per round.
+    /// A live table on a terminal; elsewhere a line per change of state. With --json a document per round, whose `end`
+    /// is null, and one at the end, whose `end` says why.
     #[arg(long, conflicts_with = "until")]
     watch: bool,
     #[command(flatten)]
@@ -59,26 +70,26 @@ pub struct Args {
     expect: ExpectArgs,
     #[command(flatten)]
     breaker: BreakerKnobs,
-    /// Let the breaker count, but never trip
+    /// Let the breaker count, but never trip; so does --until
     #[arg(long, help_heading = "Circuit breaker")]
     no_breaker: bool,
 }
 
 /// What is sent, to every target of this run.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Default)]
 #[command(next_help_heading = "Request")]
 struct RequestArgs {
     /// HTTP method [default: GET, or POST with --body]
-    #[arg(long, short = 'X', value_name = "NAME", hide_short_help = true)]
-    method: Option<String>,
+    #[arg(long, short = 'X', value_name = "NAME", value_parser = targets::method, hide_short_help = true)]
+    method: Option<Method>,
     /// Request header [repeatable]
-    #[arg(long, short = 'H', value_name = "NAME: VALUE")]
-    header: Vec<String>,
+    #[arg(long, short = 'H', value_name = "NAME: VALUE", value_parser = typed_header)]
+    header: Vec<(HeaderName, HeaderValue)>,
     /// Request body
     #[arg(long, value_name = "TEXT", hide_short_help = true)]
     body: Option<String>,
     /// Believe any certificate
-    #[arg(long)]
+    #[arg(long, display_order = 901)]
     insecure: bool,
     /// Use this address for that name and port, as curl does [repeatable]
     #[arg(long, value_name = "HOST:PORT:ADDR", hide_short_help = true)]
@@ -86,7 +97,7 @@ struct RequestArgs {
 }
 
 /// What must come back, from every target of this run.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Debug, Default)]
 #[command(next_help_heading = "Expectations")]
 struct ExpectArgs {
     /// Status: 200, 2xx or 200-204 [default: 200-399]
@@ -101,8 +112,8 @@ struct ExpectArgs {
     #[arg(long, value_name = "TEXT")]
     expect_body: Option<String>,
     /// Pattern that the body matches
-    #[arg(long, hide_short_help = true, value_name = "REGEX")]
-    expect_body_regex: Option<String>,
+    #[arg(long, hide_short_help = true, value_name = "REGEX", value_parser = expect::regex)]
+    expect_body_regex: Option<Regex>,
     /// JSON path that finds this value, or anything
     ///
     /// RFC 9535, as in '$.status=up' or '$.items[0]'. The value is JSON, or else a text. Repeatable.
@@ -113,9 +124,27 @@ struct ExpectArgs {
     within: Option<Duration>,
 }
 
+fn typed_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("expected NAME: VALUE")?;
+    targets::header(name, value)
+}
+
+/// Whether every target and all settings of the config can be used, as a run without flags would.
+///
+/// # Errors
+/// The first that cannot, by its key.
+#[allow(dead_code, reason = "until `config check` calls it")]
+pub fn check(config: &Config) -> Result<(), Error> {
+    let args = Args::default();
+    targets::check_breaker(&args, config)?;
+    let targets = targets::all(&args, config)?;
+    Settings::with(args, targets, config).map(drop)
+}
+
 /// Probes the targets to the end of the run, shown while it goes on.
 pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
     let settings = Settings::resolve(args, &app.config)?;
+    check_proxies(&settings.plan.targets, &config::proxy_variables())?;
     let mut view = View { app, settings: &settings, live: app.console.live(), rounds: 0 };
     let (snapshots, mut seen) = watch::channel(Snapshot::default());
     let (changes, mut changed) = mpsc::unbounded_channel();
@@ -175,5 +204,71 @@ impl View<'_> {
             return Ok(());
         }
         console.emit_text(&(human::change(change) + "\n")).map(|_| ())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Source;
+
+    /// What `check` says of a config file with this text.
+    fn checked(text: &str) -> Result<(), String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let source = Source { path: Some(file.path().to_owned()), profile: None };
+        check(&Config::load(&source).unwrap()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_broken_target_or_setting_is_named_by_its_key() {
+        let http = |rest: &str| format!("[targets.api]\nurl = \"http://h\"\n{rest}");
+        let cases = [
+            ("[targets.api]\nurl = \"ftp://x\"".to_owned(), "targets.api.url: "),
+            ("[targets.api]\nurl = \"api\"".to_owned(), "targets.api.url: api has no scheme"),
+            (http("method = \"a b\""), "targets.api.method: "),
+            (http("headers = { \"a b\" = \"x\" }"), "targets.api.headers: \"a b\" is no header name"),
+            (http("expect = { body_regex = \"(\" }"), "targets.api.expect.body_regex: "),
+            (http("expect = { json = { \"$.[\" = 1 } }"), "targets.api.expect.json: "),
+            (http("expect = { json_has = [\"x\"] }"), "targets.api.expect.json_has: "),
+            (http("expect = { header = { \"a b\" = \"\" } }"), "targets.api.expect.header: "),
+            (http("expect = { status = [\"abc\"] }"), "targets.api.expect.status: "),
+            (http("expect = { status = [700] }"), "targets.api.expect.status: api cannot be"),
+            (
+                http("expect = { within = \"1s\" }"),
+                "targets.api.expect.within (1s) must be shorter than breaker.timeout",
+            ),
+            (http("timeout = \"0s\""), "targets.api.timeout must be at least 1ms, not 0s"),
+            (
+                "[targets.db]\nurl = \"tcp://h:1\"\nexpect = { body = \"x\" }".to_owned(),
+                "targets.db.expect.body: db cannot be as expected: a tcp target has no body",
+            ),
+            (
+                "[targets.db]\nurl = \"tcp://h:1\"\nmethod = \"PUT\"".to_owned(),
+                "targets.db.method: a tcp target sends no request",
+            ),
+            ("[profile.default.probe]\ncount = 0".to_owned(), "probe.count must be at least 1, not 0"),
+            ("[profile.default.probe]\ninterval = \"0s\"".to_owned(), "probe.interval must be at least 1ms"),
+            ("[profile.default.probe]\nca = \"/nonexistent\"".to_owned(), "probe.ca"),
+            (
+                "[profile.default.breaker]\nerror_threshold = \"12.5%\"".to_owned(),
+                "breaker.error_threshold must be a whole percentage",
+            ),
+            (
+                "[profile.default.breaker]\ntimeout = \"0s\"".to_owned(),
+                "breaker.timeout must be at least 1ms, not 0s",
+            ),
+        ];
+        for (text, error) in cases {
+            let found = checked(&text).unwrap_err();
+            assert!(found.starts_with(error) && !found.contains("--"), "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn a_good_config_and_an_empty_one_pass() {
+        assert_eq!(checked(""), Ok(()));
+        let good = "[targets.api]\nurl = \"HTTPS://h\"\nexpect = { status = [200], within = \"300ms\" }";
+        assert_eq!(checked(good), Ok(()));
     }
 }

@@ -55,13 +55,8 @@ pub struct ProbeKnobs {
     )]
     pub redirects: Option<u32>,
     /// Trust the PEM certificates of this file too
-    #[arg(
-        long,
-        value_name = "FILE",
-        env = "HARDY_PROBE_CA",
-        help_heading = "Request",
-        hide_short_help = true
-    )]
+    // The other way to believe a server, `--insecure`, stands beside it.
+    #[arg(long, value_name = "FILE", env = "HARDY_PROBE_CA", help_heading = "Request", display_order = 900)]
     pub ca: Option<PathBuf>,
 }
 

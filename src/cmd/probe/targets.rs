@@ -1,0 +1,281 @@
+//! From names, URLs and `[targets.NAME]` to the engine's targets: expectations, request and breaker of each.
+//! An error names the flag or the key that is wrong.
+
+use std::collections::{BTreeMap, HashSet};
+
+use reqwest::Method;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::names::{Names, flag};
+use super::{Args, ExpectArgs};
+use crate::breaker;
+use crate::config::{self, BreakerKnobs, Config, Layer, need};
+use crate::error::Error;
+use crate::probe::expect::{self, Expect, ExpectError, HeaderMatch, JsonMatch};
+use crate::probe::{Address, AddressError, Part, Request, Target};
+use crate::units::{Duration, Percent};
+
+/// The targets asked for, each once, or all of the config.
+pub fn all(args: &Args, config: &Config) -> Result<Vec<Target>, Error> {
+    let mut names: Vec<&str> = args.targets.iter().map(String::as_str).collect();
+    if names.is_empty() {
+        names = config.targets.keys().map(String::as_str).collect();
+    }
+    let mut targets = Vec::new();
+    let (mut seen, mut shown) = (HashSet::new(), HashSet::new());
+    for name in names {
+        let target = target(name, args, config)?;
+        if !seen.insert((target.name.clone(), target.address.clone())) {
+            continue;
+        }
+        if !shown.insert(target.name.clone()) {
+            return Err(Error::usage(format!("two different targets are called {}", target.name))
+                .hint("define them as [targets.NAME] in hardy.toml to tell them apart"));
+        }
+        targets.push(target);
+    }
+    Ok(targets)
+}
+
+/// The breaker of a target without any settings of its own.
+pub fn check_breaker(args: &Args, config: &Config) -> Result<(), Error> {
+    Source { args, config, name: None, definition: config::Target::default() }.breaker().map(drop)
+}
+
+/// What is typed about a request must have a meaning for one of the targets.
+pub fn applicable(args: &Args, targets: &[Target]) -> Result<(), Error> {
+    let http = targets.iter().any(|target| matches!(target.address, Address::Http { .. }));
+    match ["method", "header", "body"].into_iter().find(|id| args.names.typed(id)) {
+        Some(id) if !http => {
+            Err(Error::usage(format!("{} has no meaning: no target is an HTTP one", flag(id))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Where the parts of one target come from.
+struct Source<'a> {
+    args: &'a Args,
+    config: &'a Config,
+    /// Its name in the config; `None` when it was given by its address.
+    name: Option<&'a str>,
+    definition: config::Target,
+}
+
+fn target(name: &str, args: &Args, config: &Config) -> Result<Target, Error> {
+    let configured = config.targets.get(name);
+    let definition = configured.cloned();
+    let definition =
+        definition.unwrap_or_else(|| config::Target { url: name.to_owned(), ..Default::default() });
+    let source = Source { args, config, name: configured.map(|_| name), definition };
+    let address: Address = match source.definition.url.parse() {
+        Ok(address) => address,
+        Err(AddressError::NoScheme(_)) if configured.is_none() => return Err(no_target(name, config)),
+        Err(error) if configured.is_none() => return Err(Error::usage(error.to_string())),
+        Err(error) => return Err(source.wrong("url", &error)),
+    };
+    let target = Target {
+        name: configured.map_or_else(|| address.shown(), |_| name.to_owned()),
+        request: source.request(&address)?,
+        expect: source.expect()?,
+        breaker: source.breaker()?,
+        address,
+    };
+    target.check().map_err(|misfit| source.misfit(misfit.part, &misfit))?;
+    source.in_time(&target)?;
+    Ok(target)
+}
+
+fn no_target(name: &str, config: &Config) -> Error {
+    let error = Error::usage(format!("`{name}` is no URL, and no target of the config"));
+    if let Some((host, rest)) = name.split_once(':') {
+        let port = rest.split('/').next().unwrap_or_default();
+        if !host.is_empty() && port.parse::<u16>().is_ok() {
+            let tcp = if rest == port { format!(" or tcp://{name}") } else { String::new() };
+            return error.hint(format!("did you mean http://{name}{tcp}?"));
+        }
+    }
+    error.hint(match config::nearest(name, config.targets.keys().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => {
+            "give a URL such as http://HOST:PORT/PATH or tcp://HOST:PORT, or the name of a [targets.NAME]"
+                .into()
+        }
+    })
+}
+
+impl Source<'_> {
+    /// An error in a value of the config.
+    fn wrong(&self, key: &str, error: &dyn std::fmt::Display) -> Error {
+        Error::usage(format!("{}: {error}", self.key(key)))
+    }
+
+    fn key(&self, key: &str) -> String {
+        format!("targets.{}.{key}", self.name.unwrap_or_default())
+    }
+
+    /// An expectation that this kind of target cannot meet.
+    fn misfit(&self, part: Part, error: &dyn std::fmt::Display) -> Error {
+        let (id, key) = match part {
+            Part::Status => ("expect_status", "expect.status"),
+            Part::Header => ("expect_header", "expect.header"),
+            Part::Body => ("expect_body", "expect.body"),
+            Part::BodyRegex => ("expect_body_regex", "expect.body_regex"),
+            Part::Json => ("expect_json", "expect.json"),
+        };
+        if self.args.names.typed(id) {
+            return Error::usage(format!("{}: {error}", flag(id)));
+        }
+        self.wrong(key, error)
+    }
+
+    fn request(&self, address: &Address) -> Result<Request, Error> {
+        let (args, definition) = (&self.args.request, &self.definition);
+        if !matches!(address, Address::Http { .. }) {
+            let set = [
+                ("method", definition.method.is_some()),
+                ("headers", !definition.headers.is_empty()),
+                ("body", definition.body.is_some()),
+                ("redirects", definition.redirects.is_some()),
+            ];
+            if let Some((key, _)) = set.into_iter().find(|(_, set)| *set) {
+                return Err(self.wrong(key, &format!("a {} target sends no request", address.kind())));
+            }
+        }
+        let body = args.body.clone().or_else(|| definition.body.clone());
+        let configured = definition.method.as_deref().map(method).transpose();
+        let configured = configured.map_err(|error| self.wrong("method", &error))?;
+        let implied = if body.is_some() { Method::POST } else { Method::GET };
+        let mut headers = HeaderMap::new();
+        for (name, value) in &definition.headers {
+            let (name, value) = header(name, value).map_err(|error| self.wrong("headers", &error))?;
+            headers.insert(name, value);
+        }
+        for (name, value) in &args.header {
+            headers.insert(name.clone(), value.clone());
+        }
+        let redirects = self.args.rounds.redirects.or(definition.redirects);
+        let redirects = redirects.or(self.config.profile.probe.redirects).unwrap_or_default();
+        Ok(Request {
+            method: args.method.clone().or(configured).unwrap_or(implied),
+            headers,
+            body,
+            redirects,
+        })
+    }
+
+    fn expect(&self) -> Result<Expect, Error> {
+        let (args, definition): (&ExpectArgs, _) = (&self.args.expect, &self.definition.expect);
+        let wrong =
+            |key: &'static str| move |error: ExpectError| self.wrong(&format!("expect.{key}"), &error);
+        let status = definition.status.iter().map(|status| status.0.parse());
+        let mut status: Vec<_> = status.collect::<Result<_, _>>().map_err(wrong("status"))?;
+        if !args.expect_status.is_empty() {
+            status.clone_from(&args.expect_status);
+        }
+        let headers = definition.header.iter().map(|(name, value)| HeaderMatch::new(name, value));
+        let mut headers: Vec<_> = headers.collect::<Result<_, _>>().map_err(wrong("header"))?;
+        headers.extend(args.expect_header.iter().cloned());
+        let mut json = values(&definition.json).map_err(wrong("json"))?;
+        json.extend(present(&definition.json_has).map_err(wrong("json_has"))?);
+        json.extend(args.expect_json.iter().cloned());
+        let pattern = definition.body_regex.as_deref().map(expect::regex);
+        let pattern = pattern.transpose().map_err(wrong("body_regex"))?;
+        Ok(Expect {
+            status,
+            headers,
+            body: args.expect_body.clone().or_else(|| definition.body.clone()),
+            body_regex: args.expect_body_regex.clone().or(pattern),
+            json,
+            within: args.within.or(definition.within).map(|within| within.0),
+        })
+    }
+
+    /// The target's own timeout stands below a flag and above the profile.
+    fn breaker(&self) -> Result<breaker::Config, Error> {
+        let own = BreakerKnobs { timeout: self.definition.timeout, ..BreakerKnobs::default() };
+        let knobs = self.args.breaker.clone().or(own).or(self.config.profile.breaker.clone());
+        let BreakerKnobs { timeout, max_concurrent, error_threshold, volume, window, cooldown, slow } = knobs;
+        let cooldown = need(cooldown, "breaker.cooldown")?.0;
+        let threshold = need(error_threshold, "breaker.error_threshold")?;
+        let rest = breaker::Config::default();
+        let config = breaker::Config {
+            timeout: need(timeout, "breaker.timeout")?.0,
+            max_concurrent: need(max_concurrent, "breaker.max_concurrent")?,
+            error_threshold_percent: whole_percent(&self.args.names, threshold)?,
+            request_volume: need(volume, "breaker.volume")?,
+            window: need(window, "breaker.window")?.0,
+            cooldown,
+            cooldown_max: rest.cooldown_max.max(cooldown),
+            slow: slow.map(|slow| slow.0),
+            seed: fastrand::u64(..),
+            ..rest
+        };
+        config.validate().map_err(|error| {
+            let name = match error.field {
+                "timeout" => self.timeout_name(),
+                field => self.args.names.of("breaker", field),
+            };
+            Error::usage(format!("{name} must be {}, not {}", error.must, error.got))
+        })?;
+        Ok(config)
+    }
+
+    fn timeout_name(&self) -> String {
+        match (self.args.breaker.timeout, self.definition.timeout) {
+            (None, Some(_)) => self.key("timeout"),
+            _ => self.args.names.of("breaker", "timeout"),
+        }
+    }
+
+    /// No answer is late that was given up before.
+    fn in_time(&self, target: &Target) -> Result<(), Error> {
+        match target.expect.within {
+            Some(within) if within >= target.timeout() => {
+                let name = if self.args.expect.within.is_some() {
+                    "--within".to_owned()
+                } else {
+                    self.key("expect.within")
+                };
+                Err(Error::usage(format!(
+                    "{name} ({}) must be shorter than {} ({}), which ends a call before it could be late",
+                    Duration(within),
+                    self.timeout_name(),
+                    Duration(target.timeout())
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An HTTP method by its name, in any case.
+pub fn method(name: &str) -> Result<Method, String> {
+    Method::from_bytes(name.to_uppercase().as_bytes()).map_err(|_| format!("{name:?} is no HTTP method"))
+}
+
+/// A header to send. The value may be a secret, so an error does not show it.
+pub fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let name: HeaderName = name.trim().parse().map_err(|_| format!("{name:?} is no header name"))?;
+    let value =
+        HeaderValue::from_str(value.trim()).map_err(|_| format!("header {name} has no valid value"))?;
+    Ok((name, value))
+}
+
+fn values(values: &BTreeMap<String, serde_json::Value>) -> Result<Vec<JsonMatch>, ExpectError> {
+    values.iter().map(|(path, value)| JsonMatch::new(path, Some(value.clone()))).collect()
+}
+
+fn present(paths: &[String]) -> Result<Vec<JsonMatch>, ExpectError> {
+    paths.iter().map(|path| JsonMatch::new(path, None)).collect()
+}
+
+fn whole_percent(names: &Names, percent: Percent) -> Result<u8, Error> {
+    let Percent(share) = percent;
+    if share.fract() != 0.0 {
+        let name = names.of("breaker", "error_threshold");
+        return Err(Error::usage(format!("{name} must be a whole percentage, not {percent}")));
+    }
+    // Percent is 0 to 100.
+    Ok(share as u8)
+}
