@@ -1,4 +1,5 @@
-//! Foreign text made harmless: what a server sends must not steer the terminal of who reads about it.
+//! Text that is shown to others: what a server sends must not steer their terminal, and what is secret
+//! must not be in it.
 
 use std::fmt::Write as _;
 
@@ -37,9 +38,55 @@ pub fn printable_json(json: String) -> String {
     })
 }
 
+/// What stands where a secret was.
+pub const REDACTED: &str = "(redacted)";
+
+/// Whether people keep under this name what nobody else should read.
+pub fn names_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('_', "-");
+    ["authorization", "cookie", "password", "secret", "token", "api-key", "apikey", "signature"]
+        .iter()
+        .any(|word| name.contains(word))
+}
+
+/// A URL without its password, without a user that may be a token, and without values of its query that
+/// have a secret's name. Works on text, so that a URL that cannot be parsed is not shown whole either.
+pub fn without_secrets(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let authority = match authority.rsplit_once('@') {
+        None => authority.to_owned(),
+        Some((user, host)) => match user.split_once(':') {
+            Some((name, _)) => format!("{name}:{REDACTED}@{host}"),
+            None => format!("{REDACTED}@{host}"),
+        },
+    };
+    let path = path.split_inclusive(['?', '&']).map(|part| match part.split_once('=') {
+        Some((name, value)) if names_secret(name) => {
+            format!("{name}={REDACTED}{}", if value.ends_with('&') { "&" } else { "" })
+        }
+        _ => part.to_owned(),
+    });
+    format!("{scheme}://{authority}{}", path.collect::<String>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn secrets_are_taken_out_of_urls() {
+        for (url, shown) in [
+            ("https://me:pa:ss@host/p@th?x", "https://me:(redacted)@host/p@th?x"),
+            ("http://TOKEN@host/", "http://(redacted)@host/"),
+            ("http://me:pw@host:bad/", "http://me:(redacted)@host:bad/"),
+            ("http://host/a?token=1&b=2&api_key=3", "http://host/a?token=(redacted)&b=2&api_key=(redacted)"),
+            ("exec:echo a=b", "exec:echo a=b"),
+            ("http://host/?q=1", "http://host/?q=1"),
+        ] {
+            assert_eq!(without_secrets(url), shown);
+        }
+    }
 
     #[test]
     fn nothing_steers_a_terminal_and_json_keeps_its_meaning() {

@@ -7,6 +7,7 @@ use serde_json::Value as Json;
 
 use super::{Config, Layer, Profile};
 use crate::error::Error;
+use crate::text::{REDACTED, names_secret, without_secrets};
 
 /// A layer of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,36 +96,15 @@ fn flatten(prefix: &str, value: &Json, origin: &Origin, into: &mut Vec<Value>) {
         Json::Null => {}
         Json::Object(fields) => {
             for (name, field) in fields {
-                let field = if is_secret(name) { &Json::String("(redacted)".into()) } else { field };
+                let field = if names_secret(name) { &Json::String(REDACTED.into()) } else { field };
                 flatten(&format!("{prefix}.{name}"), field, origin, into);
             }
         }
-        _ => into.push(Value {
-            name: prefix.to_owned(),
-            value: without_password(value),
-            origin: origin.clone(),
-        }),
+        _ => {
+            let value = value.as_str().map_or_else(|| value.clone(), |text| without_secrets(text).into());
+            into.push(Value { name: prefix.to_owned(), value, origin: origin.clone() });
+        }
     }
-}
-
-/// A URL may carry a password: `https://user:password@host`.
-fn without_password(value: &Json) -> Json {
-    let Json::String(text) = value else { return value.clone() };
-    let parts = text.split_once("://").and_then(|(scheme, rest)| {
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-        let (user, host) = authority.rsplit_once('@')?;
-        let (name, _) = user.split_once(':')?;
-        Some(format!("{scheme}://{name}:(redacted)@{host}{}", &rest[authority.len()..]))
-    });
-    Json::String(parts.unwrap_or_else(|| text.clone()))
-}
-
-/// Names under which people keep what nobody else should read.
-fn is_secret(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["authorization", "cookie", "password", "secret", "token", "api-key"]
-        .iter()
-        .any(|word| name.contains(word))
 }
 
 fn objects(value: &Json) -> impl Iterator<Item = (&String, &Json)> {

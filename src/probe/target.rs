@@ -11,6 +11,7 @@ use reqwest::header::HeaderMap;
 
 use super::expect::Expect;
 use crate::breaker;
+use crate::text::without_secrets;
 
 /// One target of a probe.
 #[derive(Clone, Debug)]
@@ -164,7 +165,7 @@ impl FromStr for Address {
 }
 
 fn form(text: &str, form: &'static str) -> AddressError {
-    AddressError::Form { text: text.to_owned(), form }
+    AddressError::Form { text: without_secrets(text), form }
 }
 
 fn http(text: &str) -> Result<Address, AddressError> {
@@ -211,7 +212,7 @@ impl Address {
         }
     }
 
-    /// The address for people, reports and environments: without a password.
+    /// The address for people, reports and environments: without secrets.
     #[must_use]
     pub fn shown(&self) -> String {
         match self {
@@ -219,14 +220,7 @@ impl Address {
                 let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
                 format!("unix+http://{}:{}{query}", socket.display(), url.path())
             }
-            Address::Http { url, .. } => {
-                let mut url = url.clone();
-                if url.password().is_some() {
-                    // Fails only for URLs that cannot have a password.
-                    let _ = url.set_password(Some("redacted"));
-                }
-                url.to_string()
-            }
+            Address::Http { url, .. } => without_secrets(url.as_str()),
             Address::Tcp { host, port } if host.contains(':') => format!("tcp://[{host}]:{port}"),
             Address::Tcp { host, port } => format!("tcp://{host}:{port}"),
             Address::Exec { command } => format!("exec:{command}"),
@@ -243,7 +237,7 @@ mod tests {
         let cases = [
             ("http://127.0.0.1:8080", "http", "http://127.0.0.1:8080/"),
             ("https://api.example/health?x=1", "https", "https://api.example/health?x=1"),
-            ("https://me:secret@api.example/", "https", "https://me:redacted@api.example/"),
+            ("https://me:secret@api.example/", "https", "https://me:(redacted)@api.example/"),
             ("tcp://db:5432", "tcp", "tcp://db:5432"),
             ("tcp://[::1]:5432", "tcp", "tcp://[::1]:5432"),
             ("unix+http:///run/app.sock:/health?deep", "unix+http", "unix+http:///run/app.sock:/health?deep"),

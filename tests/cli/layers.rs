@@ -36,7 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("breaker", &[]),
     ("histogram", &[]),
     ("http", &["units"]),
-    ("config", &["error", "units"]),
+    ("config", &["error", "text", "units"]),
     ("output", &["error", "exit", "metrics", "text"]),
     ("error", &["exit"]),
     ("exit", &[]),
