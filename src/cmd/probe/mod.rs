@@ -133,7 +133,6 @@ fn typed_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
 ///
 /// # Errors
 /// The first that cannot, by its key.
-#[allow(dead_code, reason = "until `config check` calls it")]
 pub fn check(config: &Config) -> Result<(), Error> {
     let args = Args::default();
     targets::check_breaker(&args, config)?;
