@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -16,7 +17,7 @@ use super::call::Means;
 use super::clock::{Clock, rfc3339};
 use super::pace::{Pace, keep_pace};
 use super::report::{Snapshot, State};
-use super::round::{Message, Retry, Runner};
+use super::round::{FALLBACKS, Message, Retry, Runner};
 use super::tally::{Streaks, Tally};
 use super::target::Target;
 use crate::breaker::Breaker;
@@ -152,6 +153,7 @@ pub async fn run(plan: Plan, observers: Observers, shutdown: CancellationToken) 
             breaker: board.books[index].breaker.clone(),
             retry: plan.retry,
             fallback: plan.fallback.clone(),
+            fallbacks: Semaphore::new(FALLBACKS),
             clock,
             board: sender.clone(),
         });
@@ -254,6 +256,7 @@ impl Board {
         match message {
             Message::Call { target, at_ms, call } => self.books[target].tally.call(at_ms, call),
             Message::Fallback { target, result } => self.books[target].tally.fallback(result),
+            Message::FallbackRejected { target } => self.books[target].tally.fallback_rejected(),
             Message::Round { target, number, mark } => {
                 self.books[target].tally.round(mark, self.streaks);
                 self.settle(target);
@@ -394,6 +397,16 @@ mod tests {
         let fallback = target.fallback.clone().unwrap();
         assert_eq!((fallback.runs, fallback.successes, fallback.failures), (2, 0, 2));
         assert_eq!(fallback.last_failure.unwrap(), "exit status: 4");
+    }
+
+    #[tokio::test]
+    async fn fallbacks_that_take_long_do_not_pile_up() {
+        let (_open, _, down) = open_and_closed().await;
+        let mut plan = plan(&[&down], Some(30));
+        plan.fallback = Some("sleep 2".into());
+        let found = run(plan, Observers::default(), CancellationToken::new()).await;
+        let fallback = found.snapshot.targets[0].fallback.clone().unwrap();
+        assert_eq!((fallback.runs, fallback.rejected), (10, 20));
     }
 
     #[tokio::test]

@@ -172,8 +172,7 @@ impl JsonMatch {
     /// # Errors
     /// When the path is none.
     pub fn new(path: &str, value: Option<Value>) -> Result<Self, ExpectError> {
-        let path = JsonPath::parse(path)
-            .map_err(|error| ExpectError(format!("{path:?} is no JSON path: {error}")))?;
+        let path = json_path(path)?;
         Ok(JsonMatch { path, value })
     }
 
@@ -202,12 +201,30 @@ impl FromStr for JsonMatch {
     /// `PATH` or `PATH=VALUE`; a filter in the path may hold `=` itself, so the shortest prefix that is a path counts.
     fn from_str(text: &str) -> Result<Self, ExpectError> {
         let ends = text.match_indices('=').map(|(at, _)| at);
-        let end = ends.into_iter().find(|end| JsonPath::parse(&text[..*end]).is_ok());
+        let end = ends.into_iter().find(|end| json_path(&text[..*end]).is_ok());
         match end {
             Some(end) => JsonMatch::new(&text[..end], Some(json_value(&text[end + 1..]))),
             None => JsonMatch::new(text, None),
         }
     }
+}
+
+/// A path (RFC 9535) that costs no more than the document it is applied to: parsing recurses with each
+/// bracket, and each further `..` multiplies the nodes that a hostile body makes it visit.
+fn json_path(text: &str) -> Result<JsonPath, ExpectError> {
+    const LONGEST: usize = 1024;
+    const MOST_BRACKETS: usize = 32;
+    let reason = if text.len() > LONGEST {
+        format!("longer than {LONGEST} bytes")
+    } else if text.matches(['[', '(', '!']).count() > MOST_BRACKETS {
+        format!("more than {MOST_BRACKETS} brackets")
+    } else if text.matches("..").count() > 1 {
+        "more than one `..`".to_owned()
+    } else {
+        return JsonPath::parse(text)
+            .map_err(|error| ExpectError(format!("{text:?} is no JSON path: {error}")));
+    };
+    Err(ExpectError(format!("a JSON path with {reason} is not applied to what a server sends")))
 }
 
 /// The value as JSON, or as a string where it is none: `up` is as good as `"up"`.
@@ -403,5 +420,16 @@ mod tests {
         let expect = Expect { within: Some(Duration::from_millis(10)), ..Expect::default() };
         assert!(expect.check_latency(Duration::from_millis(10)).is_ok());
         assert_eq!(expect.check_latency(Duration::from_millis(11)).unwrap_err().reason, Reason::Latency);
+    }
+
+    #[test]
+    fn a_path_must_not_cost_more_than_the_document() {
+        let nested = format!("$[?{}@.a{}]", "(".repeat(5000), ")".repeat(5000));
+        let filters = "$".to_owned() + &"[?@".repeat(40);
+        for path in ["$..*..*=7", "$..[?@..b==1]", &nested, &filters] {
+            let error = path.parse::<JsonMatch>().unwrap_err();
+            assert!(error.to_string().contains("is not applied"), "{error}");
+        }
+        assert!("$..status=up".parse::<JsonMatch>().is_ok());
     }
 }

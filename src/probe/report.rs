@@ -186,12 +186,14 @@ pub struct PhaseSummaries {
 /// How often a fallback ran, and how it ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct FallbackCounts {
-    /// Once for each round that was not good.
+    /// Once for each round that was not good, but for those rejected.
     pub runs: u64,
     /// It ended with status 0.
     pub successes: u64,
     /// It ended otherwise, or not within the timeout.
     pub failures: u64,
+    /// Rounds without it, because 10 of the target's fallbacks were still running.
+    pub rejected: u64,
     /// What was wrong with the last one that failed.
     pub last_failure: Option<String>,
 }

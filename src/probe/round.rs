@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{sleep, timeout};
 
@@ -24,6 +25,10 @@ pub struct Retry {
     /// The longest first pause; each further one is up to twice as long.
     pub backoff: Duration,
 }
+
+/// So many fallbacks of one target run at the same time, as with Hystrix: a target that is down for long
+/// must not fill the host with slow fallbacks.
+pub const FALLBACKS: usize = 10;
 
 /// No pause between retries is longer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
@@ -56,6 +61,11 @@ pub enum Message {
         /// What was wrong, in words.
         result: Result<(), String>,
     },
+    /// As many fallbacks ran already as may.
+    FallbackRejected {
+        /// The target's place.
+        target: usize,
+    },
     /// A round is over.
     Round {
         /// The target's place.
@@ -81,6 +91,8 @@ pub struct Runner {
     pub retry: Retry,
     /// A text for `sh -c`, run when a round was not good.
     pub fallback: Option<String>,
+    /// Places for fallbacks: [`FALLBACKS`] run at the same time, no more.
+    pub fallbacks: Semaphore,
     /// The run's clock.
     pub clock: Clock,
     /// Where everything is counted. It never holds a round up.
@@ -105,8 +117,13 @@ impl Runner {
         if let Some(fallback) = &self.fallback
             && mark.outcome != Ending::Success
         {
-            let result = self.fall_back(fallback, reason).await;
-            self.tell(Message::Fallback { target: self.index, result });
+            self.tell(match self.fallbacks.try_acquire() {
+                Ok(_place) => {
+                    let result = self.fall_back(fallback, reason).await;
+                    Message::Fallback { target: self.index, result }
+                }
+                Err(_) => Message::FallbackRejected { target: self.index },
+            });
         }
         self.tell(Message::Round { target: self.index, number, mark });
     }

@@ -115,6 +115,11 @@ impl Tally {
         }
     }
 
+    /// Counts a round whose fallback did not run, because too many did.
+    pub fn fallback_rejected(&mut self) {
+        self.fallback.rejected += 1;
+    }
+
     /// What is known of the target, its breaker being where `stats` says.
     #[must_use]
     pub fn state(&self, stats: &Stats) -> State {

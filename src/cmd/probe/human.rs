@@ -9,6 +9,7 @@ use crate::histogram::Summary;
 use crate::output::{Human, Table, Tone, printable, sparkline};
 use crate::probe::report::{BreakerReport, Ending, FallbackCounts, Mark, TransitionReport};
 use crate::probe::{Snapshot, State, StateChange, TargetReport};
+use crate::units::counted;
 
 /// More targets than these have no details of their own while they are up.
 const FEW: usize = 5;
@@ -201,13 +202,10 @@ fn details(out: &mut Human<'_>, target: &TargetReport) -> io::Result<()> {
 }
 
 fn fallback_counts(fallback: &FallbackCounts) -> String {
-    let FallbackCounts { runs, successes, failures, last_failure } = fallback;
+    let FallbackCounts { runs, successes, failures, rejected, last_failure } = fallback;
+    let rejected = if *rejected > 0 { format!(", {rejected} rejected") } else { String::new() };
     let last = last_failure.as_ref().map(|why| format!("; the last failure: {why}")).unwrap_or_default();
-    format!("{}, {successes} good, {failures} failed{last}", plural(*runs, "run"))
-}
-
-fn plural(count: u64, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+    format!("{}, {successes} good, {failures} failed{rejected}{last}", counted(*runs, "run"))
 }
 
 /// What there are enough samples for.
@@ -247,7 +245,7 @@ fn phases(target: &TargetReport) -> Option<String> {
 
 fn counts(breaker: &BreakerReport) -> String {
     let state = if breaker.enabled { breaker.state.to_string() } else { "off".to_owned() };
-    let mut text = format!("{state}: {}", plural(breaker.requests, "request"));
+    let mut text = format!("{state}: {}", counted(breaker.requests, "request"));
     let more = [
         (breaker.failures, "failed"),
         (breaker.timeouts, "timed out"),

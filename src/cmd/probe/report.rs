@@ -202,6 +202,7 @@ fn metrics(targets: &[TargetReport]) -> Vec<Metric> {
         if let Some(counts) = &target.fallback {
             fallback.sample(&[name, ("result", "success")], counts.successes as f64);
             fallback.sample(&[name, ("result", "failure")], counts.failures as f64);
+            fallback.sample(&[name, ("result", "rejected")], counts.rejected as f64);
         }
     }
     vec![up, degraded, calls, failures, refused, state, latency, fallback]

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{RequestBuilder, Response, Url};
 use tokio::time::timeout;
 
@@ -11,6 +12,7 @@ use crate::http::{self, Asked, Phase, PhaseClock, Recipe};
 use crate::probe::classify::http_fault;
 use crate::probe::reason::{Fault, Reason};
 use crate::probe::target::Target;
+use crate::text::without_secrets;
 use crate::units::Duration;
 
 /// Of a longer body only so much is read; expectations are checked against that.
@@ -96,6 +98,9 @@ async fn exchange(
     answer.unmet.extend(target.expect.check_http_status(status).err());
     answer.unmet.extend(target.expect.check_headers(response.headers()));
     let url = response.url().clone();
+    if target.request.redirects > 0 && response.status().is_redirection() {
+        answer.unmet.extend(stray(response.headers()));
+    }
     let perhaps_tls = !answer.unmet.is_empty() && status == 400 && url.scheme() == "http";
     if answer.unmet.is_empty() || target.expect.reads_body() || perhaps_tls {
         let body = read(response).await?;
@@ -105,6 +110,12 @@ async fn exchange(
         }
     }
     Ok(())
+}
+
+/// A redirect that should have been followed and could not be: to another scheme, or to no URL at all.
+fn stray(headers: &HeaderMap) -> Option<Fault> {
+    let to = String::from_utf8_lossy(headers.get(LOCATION)?.as_bytes()).into_owned();
+    Some(Reason::HttpRedirect.because(format!("the redirect to {} cannot be followed", without_secrets(&to))))
 }
 
 async fn read(mut response: Response) -> reqwest::Result<Vec<u8>> {
