@@ -11,6 +11,7 @@ mod probe_exec;
 mod probe_runs;
 mod probe_text;
 mod probe_tls;
+mod readme;
 mod serve;
 mod support;
 mod usage;
