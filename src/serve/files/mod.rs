@@ -4,6 +4,7 @@
 mod encoding;
 mod entity;
 mod path;
+mod range;
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use hyper::header::{
     CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE, LOCATION,
-    VARY, X_CONTENT_TYPE_OPTIONS,
+    RANGE, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::http::request::Parts;
 use hyper::{Method, Request, StatusCode};
@@ -128,12 +129,21 @@ fn find(directory: &OwnedFd, path: &Path, slash: bool, encodings: &[Encoding]) -
     Ok(Found::File(Box::new(Opened { file, metadata, content_type, encoding: None })))
 }
 
-/// Opens one file below the directory; a pipe or a device is opened without waiting, and refused later.
+/// Opens one file below the directory. Anything but a regular file is only looked at: to open a pipe or a
+/// device, even for a moment, is felt by whoever uses it.
 fn open(directory: &OwnedFd, path: &Path) -> Result<(File, Metadata), Errno> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let file = File::from(openat2(directory, path, flags, Mode::empty(), RESOLVE)?);
-    let metadata = file.metadata().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
-    Ok((file, metadata))
+    let open = |flags| {
+        let flags = OFlags::CLOEXEC | flags;
+        let file = File::from(openat2(directory, path, flags, Mode::empty(), RESOLVE)?);
+        let metadata = file.metadata().map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+        Ok((file, metadata))
+    };
+    let looked_at = open(OFlags::PATH)?;
+    if !looked_at.1.is_file() {
+        return Ok(looked_at);
+    }
+    // Another file may have this name by now: the caller looks again at what was opened, and nothing waits.
+    open(OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY)
 }
 
 fn status_of(cause: Errno) -> StatusCode {
@@ -167,10 +177,16 @@ fn send(found: Opened, parts: Parts) -> Draft {
     if let Some(encoding) = found.encoding {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding.name()));
     }
+    let length = found.metadata.len();
     let Ok(entity) = FileEntity::new(found.file, &found.metadata, headers) else {
         return Draft::plain(StatusCode::INTERNAL_SERVER_ERROR);
     };
     let mut request = Request::from_parts(parts, ());
+    if let Some(wanted) = request.headers_mut().remove(RANGE)
+        && let Some(wanted) = wanted.to_str().ok().and_then(|text| range::fit(text, length))
+    {
+        request.headers_mut().insert(RANGE, wanted);
+    }
     for name in [IF_MODIFIED_SINCE, IF_UNMODIFIED_SINCE] {
         // Dates that are none must be ignored (RFC 9110, 13.1.3 and 13.1.4); the library refuses them.
         if request.headers().get(&name).is_some_and(|date| !is_http_date(date)) {

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -182,6 +183,12 @@ impl Client {
         self.stream.set_read_timeout(Some(DEADLINE)).expect("a timeout can be set");
         matches!(kind, Err(std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut))
     }
+}
+
+/// A named pipe.
+pub fn make_pipe(path: &Path) {
+    let status = Command::new("mkfifo").arg(path).status();
+    assert!(status.expect("mkfifo runs").success());
 }
 
 /// Runs curl and returns what it printed.

@@ -4,10 +4,12 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::client::{Answer, Server};
+use super::super::support::DEADLINE;
+use super::client::{Answer, Server, make_pipe};
 
 /// A site with a secret beside it.
 fn site() -> (TempDir, Server) {
@@ -32,8 +34,7 @@ fn site() -> (TempDir, Server) {
     symlink("../secret", site.join("link")).unwrap();
     symlink("a.txt", site.join("inner")).unwrap();
     symlink("/", site.join("root")).unwrap();
-    let status = Command::new("mkfifo").arg(site.join("pipe")).status();
-    assert!(status.expect("mkfifo runs").success());
+    make_pipe(&site.join("pipe"));
     let server = Server::start(&["--dir", site.to_str().unwrap()]);
     (directory, server)
 }
@@ -133,6 +134,14 @@ fn ranges() {
         ("bytes=-2", 206, "89", Some("bytes 8-9/10")),
         ("bytes=5-99", 206, "56789", Some("bytes 5-9/10")),
         ("bytes=10-", 416, "", Some("bytes */10")),
+        ("bytes=-0", 416, "", Some("bytes */10")),
+        ("bytes=-99", 206, "0123456789", Some("bytes 0-9/10")),
+        ("bytes=0-18446744073709551615", 206, "0123456789", Some("bytes 0-9/10")),
+        ("bytes=-18446744073709551615", 206, "0123456789", Some("bytes 0-9/10")),
+        ("bytes=0-99999999999999999999999", 206, "0123456789", Some("bytes 0-9/10")),
+        ("bytes=99999999999999999999999-", 416, "", Some("bytes */10")),
+        ("bytes=5-2", 200, "0123456789", None),
+        ("bytes=0-,0-", 200, "0123456789", None),
         ("lines=1-2", 200, "0123456789", None),
     ] {
         let answer = get(&server, "/a.txt", &[("Range", range)]);
@@ -167,6 +176,22 @@ fn conditions() {
     }
     fs::write(directory.path().join("site/a.txt"), "changed!").unwrap();
     assert_eq!(get(&server, "/a.txt", &[("If-None-Match", &etag)]).text(), "changed!");
+}
+
+#[test]
+fn a_pipe_is_not_even_opened() {
+    let (directory, server) = site();
+    let pipe = directory.path().join("site/pipe");
+    let (opened, writer) = std::sync::mpsc::channel();
+    let path = pipe.clone();
+    std::thread::spawn(move || opened.send(fs::OpenOptions::new().write(true).open(path).is_ok()));
+    for _ in 0..20 {
+        assert_eq!(get(&server, "/pipe", &[("Accept-Encoding", "gzip")]).status, 404);
+    }
+    // Whoever waits for the pipe's real reader still waits.
+    assert!(writer.recv_timeout(Duration::from_millis(100)).is_err());
+    let _reader = fs::OpenOptions::new().read(true).open(pipe).unwrap();
+    assert!(writer.recv_timeout(DEADLINE).unwrap());
 }
 
 #[test]
