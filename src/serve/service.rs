@@ -6,9 +6,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use hyper::body::{Body as _, Incoming};
-use hyper::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::header::{
+    ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING,
+};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use hyper::http::uri::PathAndQuery;
+use hyper::{Method, Request, Response, StatusCode, Uri, Version};
 
 use super::access_log::Line;
 use super::body::{self, Body, Broken, Exchange, Faulty, Kind, Unread};
@@ -50,6 +53,12 @@ impl hyper::service::Service<Request<Incoming>> for Service {
     fn call(&self, request: Request<Incoming>) -> Reply {
         let connection = &self.0;
         let shared = &connection.shared;
+        if !is_sound(&request) {
+            let line = shared.log.as_ref().map(|_| Box::new(Line::new(connection.peer, &request)));
+            let exchange = Exchange::begin(connection, connection.role == Role::Main, line);
+            let draft = refuse(StatusCode::BAD_REQUEST, connection, request.version());
+            return Reply::Now(Some(finish(draft, exchange, request.version())));
+        }
         if (connection.role == Role::Admin || shared.probes_on_main)
             && let Some(probe) = probes::find(request.uri().path(), connection.role)
         {
@@ -69,6 +78,38 @@ impl hyper::service::Service<Request<Incoming>> for Service {
             _ => Reply::Later(Box::pin(exchange_with_care(request, exchange))),
         }
     }
+}
+
+/// What hyper lets pass and RFC 9112 does not: anything but one valid `Host` (3.2), or a doubtful framing (6.1).
+/// Whoever stands before this server may have read such a request otherwise. RFC 9113, 8.3.1: a path.
+fn is_sound(request: &Request<Incoming>) -> bool {
+    let version = request.version();
+    if version > Version::HTTP_11 {
+        return *request.method() == Method::CONNECT || has_path(request.uri());
+    }
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let valid = match hosts.next() {
+        Some(host) => host.as_bytes().iter().all(|&byte| may_be_in_host(byte)),
+        None => version < Version::HTTP_11,
+    };
+    valid && hosts.next().is_none() && (request.body().is_end_stream() || is_framed(request.headers()))
+}
+
+/// A path that is not there reads `/`, too; only one that is there equals it.
+fn has_path(uri: &Uri) -> bool {
+    uri.path_and_query().is_some_and(|path| path.as_str() != "/" || *path == PathAndQuery::from_static("/"))
+}
+
+/// `host [":" port]` of RFC 3986: unreserved characters, escapes, delimiters, brackets.
+fn may_be_in_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte)
+}
+
+/// At most one coding, and that is `chunked`.
+fn is_framed(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+        && codings.next().is_none()
 }
 
 /// Nothing to wait for: no body, and no tunnel asked for.
@@ -187,13 +228,19 @@ async fn handle(parts: Parts, body_size: u64, connection: &Connection) -> Draft 
     }
 }
 
-/// The body was too much, too slow or broken: say so, and close, for the rest of it cannot be trusted.
+/// The body was too much, too slow or broken.
 fn refuse_body(unread: Unread, connection: &Connection, version: Version) -> Draft {
-    let mut draft = Draft::plain(match unread {
+    let status = match unread {
         Unread::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         Unread::TimedOut => StatusCode::REQUEST_TIMEOUT,
         Unread::Malformed => StatusCode::BAD_REQUEST,
-    });
+    };
+    refuse(status, connection, version)
+}
+
+/// Says so, and closes, for what follows on the connection cannot be trusted.
+fn refuse(status: StatusCode, connection: &Connection, version: Version) -> Draft {
+    let mut draft = Draft::plain(status);
     if version <= Version::HTTP_11 {
         connection.unread.store(true, Relaxed);
         draft.headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -94,6 +94,14 @@ fn what_is_no_http() {
         "GET / HTTP/1.1\r\nHost: x\r\nX: a\0b\r\n\r\n",
         "GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET / HTTP/9.9\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        "GET / HTTP/1.0\r\nHost: x\r\nHost: y\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: user@x\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
         "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
@@ -111,6 +119,19 @@ fn what_is_no_http() {
     connect.send("CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(connect.answer().unwrap().status, 405);
     assert_eq!(server.get("/").status, 200);
+}
+
+#[test]
+fn hosts_that_are_fine() {
+    let server = Server::start(&[]);
+    for host in ["", "x", "127.0.0.1:8080", "[::1]:80", "a-b.example_c:1", "xn--bcher-kva.example"] {
+        let mut client = server.connect();
+        client.send(format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+        assert_eq!(client.answer().unwrap().status, 200, "{host:?}");
+    }
+    let mut old = server.connect();
+    old.send("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(old.answer().unwrap().status, 200);
 }
 
 #[test]
