@@ -7,7 +7,9 @@ mod human;
 mod junit;
 mod live;
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -190,9 +192,13 @@ impl Console {
         }
     }
 
-    /// stdout for a stream of lines that are themselves the result, such as an access log.
+    /// stdout for a stream of lines that are themselves the result, such as an access log. It has a descriptor
+    /// of its own: who waits there for a reader must not hold the lock that everybody else needs.
     pub fn lines(&self) -> Box<dyn Write + Send> {
-        Box::new(io::stdout())
+        match io::stdout().as_fd().try_clone_to_owned() {
+            Ok(descriptor) => Box::new(File::from(descriptor)),
+            Err(_) => Box::new(io::stdout()),
+        }
     }
 
     /// The human form of a report as text, styled for stdout.

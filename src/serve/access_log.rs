@@ -5,21 +5,28 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, SystemTime};
 
 use hyper::Request;
 use hyper::header::USER_AGENT;
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use serde::Serialize;
 
 use super::connection::Peer;
 use super::error::Error;
 use super::event::{Event, Events};
+use super::input;
 use super::settings::AccessLog;
 
 /// Lines that may wait for the disk; above it, lines are lost.
 const QUEUE: usize = 16_384;
+/// Bytes of memory that they may take.
+const QUEUE_BYTES: usize = 8 << 20;
+/// Bytes of a text that its client chose; the rest of it is cut off.
+const LONGEST: usize = 2 << 10;
 /// Bytes written at a time.
 const BATCH: usize = 64 << 10;
 
@@ -50,19 +57,20 @@ impl Line {
         Line {
             at: SystemTime::now(),
             peer,
-            method: request.method().as_str().to_owned(),
-            path: request.uri().path().to_owned(),
+            method: cut(request.method().as_str()),
+            path: cut(request.uri().path()),
             version: version(request.version()),
             status: 0,
             bytes: 0,
             duration_us: 0,
             fault: None,
-            user_agent: user_agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned()),
+            user_agent: user_agent.map(|agent| {
+                let agent = agent.as_bytes();
+                cut(&String::from_utf8_lossy(&agent[..agent.len().min(LONGEST)]))
+            }),
         }
     }
-}
 
-impl Line {
     /// What never became a request.
     pub(super) fn malformed(peer: Peer, status: u16) -> Line {
         Line {
@@ -78,6 +86,21 @@ impl Line {
             user_agent: None,
         }
     }
+
+    /// The memory that it takes while it waits.
+    fn size(&self) -> usize {
+        let texts = [Some(&self.method), Some(&self.path), self.fault.as_ref(), self.user_agent.as_ref()];
+        size_of::<Line>() + texts.into_iter().flatten().map(String::capacity).sum::<usize>()
+    }
+}
+
+/// The text, or as much of it as is logged.
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(LONGEST);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
 }
 
 fn version(version: hyper::Version) -> &'static str {
@@ -107,15 +130,39 @@ enum Message {
 #[derive(Clone, Debug)]
 pub(super) struct Handle {
     queue: SyncSender<Message>,
+    waiting: Arc<Waiting>,
     lost: Arc<AtomicU64>,
     full: Arc<AtomicBool>,
     events: Events,
 }
 
+/// What is in the queue.
+#[derive(Debug, Default)]
+struct Waiting {
+    lines: AtomicU64,
+    bytes: AtomicUsize,
+}
+
+impl Waiting {
+    fn add(&self, size: usize) {
+        self.lines.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(size, Relaxed);
+    }
+
+    fn remove(&self, size: usize) {
+        self.lines.fetch_sub(1, Relaxed);
+        self.bytes.fetch_sub(size, Relaxed);
+    }
+}
+
 impl Handle {
     /// Queues one line; never waits.
     pub(super) fn write(&self, line: Box<Line>) {
-        if self.queue.try_send(Message::Line(line)).is_err() {
+        let size = line.size();
+        self.waiting.add(size);
+        let room = self.waiting.bytes.load(Relaxed) <= QUEUE_BYTES;
+        if !room || self.queue.try_send(Message::Line(line)).is_err() {
+            self.waiting.remove(size);
             self.lost.fetch_add(1, Relaxed);
             if !self.full.swap(true, Relaxed) {
                 let reason = "it cannot be written as fast as requests come".to_owned();
@@ -134,11 +181,12 @@ impl Handle {
         let _ = self.queue.try_send(Message::Reopen);
     }
 
-    /// Waits until everything queued is written, but not longer than `within`.
+    /// Waits until everything queued is written, but not longer than `within`; the rest is lost.
     pub(super) fn close(&self, within: Duration) {
         let (done, wait) = sync_channel(1);
-        if self.queue.try_send(Message::Close(done)).is_ok() {
-            let _ = wait.recv_timeout(within);
+        let asked = self.queue.try_send(Message::Close(done)).is_ok();
+        if !asked || wait.recv_timeout(within).is_err() {
+            self.lost.fetch_add(self.waiting.lines.load(Relaxed), Relaxed);
         }
     }
 }
@@ -155,10 +203,12 @@ pub(super) fn open(target: AccessLog, events: Events) -> Result<Handle, Error> {
     let (queue, messages) = sync_channel(QUEUE);
     let lost = Arc::new(AtomicU64::new(0));
     let full = Arc::new(AtomicBool::new(false));
+    let waiting = Arc::new(Waiting::default());
     let writer = Writer {
         path: path.clone(),
         out,
         batch: Vec::with_capacity(BATCH),
+        waiting: Arc::clone(&waiting),
         lost: Arc::clone(&lost),
         full: Arc::clone(&full),
         events: events.clone(),
@@ -169,17 +219,30 @@ pub(super) fn open(target: AccessLog, events: Events) -> Result<Handle, Error> {
         .name("access-log".into())
         .spawn(move || writer.run(&messages))
         .map_err(|cause| Error::AccessLog { path: path.unwrap_or_else(|| PathBuf::from("-")), cause })?;
-    Ok(Handle { queue, lost, full, events })
+    Ok(Handle { queue, waiting, lost, full, events })
 }
 
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    let file =
+        input::open(OpenOptions::new().append(true).create(true), path).map_err(|cause| {
+            match cause.raw_os_error() {
+                Some(code) if code == Errno::NXIO.raw_os_error() => {
+                    io::Error::other("nobody reads from this pipe")
+                }
+                _ => cause,
+            }
+        })?;
+    // From here on waiting is right: only the log's own thread does.
+    let flags = rustix::fs::fcntl_getfl(&file)?;
+    rustix::fs::fcntl_setfl(&file, flags - OFlags::NONBLOCK)?;
+    Ok(file)
 }
 
 struct Writer {
     path: Option<PathBuf>,
     out: Box<dyn Write + Send>,
     batch: Vec<u8>,
+    waiting: Arc<Waiting>,
     lost: Arc<AtomicU64>,
     full: Arc<AtomicBool>,
     events: Events,
@@ -199,7 +262,10 @@ impl Writer {
                 other => other.ok(),
             };
             match message {
-                Some(Message::Line(line)) => self.add(&line),
+                Some(Message::Line(line)) => {
+                    self.waiting.remove(line.size());
+                    self.add(&line);
+                }
                 Some(Message::Reopen) => self.reopen(),
                 Some(Message::Close(done)) => {
                     self.flush();
@@ -274,5 +340,54 @@ impl Writer {
                 self.events.send(Event::AccessLogFailing { reason });
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::{Sender, channel};
+
+    /// Says that it was asked to write, and then never does.
+    struct Stuck(Sender<()>, Receiver<()>);
+
+    impl Write for Stuck {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            let _ = self.0.send(());
+            let _ = self.1.recv();
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn line(path: &str) -> Box<Line> {
+        Box::new(Line::new(Peer::Unix, &Request::builder().uri(path).body(()).unwrap()))
+    }
+
+    #[test]
+    fn what_waits_is_limited_in_bytes_and_lost_in_the_end() {
+        let ((asked, wait), (_release, released)) = (channel(), channel());
+        let log = open(AccessLog::Writer(Box::new(Stuck(asked, released))), Events::new(None)).unwrap();
+        log.write(line("/"));
+        wait.recv().unwrap();
+        let long = format!("/{}", "a".repeat(15_000));
+        for _ in 0..QUEUE {
+            log.write(line(&long));
+        }
+        let bytes = log.waiting.bytes.load(Relaxed);
+        assert!((QUEUE_BYTES - (4 << 10)..=QUEUE_BYTES).contains(&bytes), "{bytes}");
+        let waiting = log.waiting.lines.load(Relaxed);
+        assert_eq!(log.lost() + waiting, QUEUE as u64);
+        log.close(Duration::ZERO);
+        assert_eq!(log.lost(), QUEUE as u64);
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(cut("ü"), "ü");
+        assert_eq!(cut(&format!("a{}", "ü".repeat(2_000))).len(), LONGEST - 1);
     }
 }

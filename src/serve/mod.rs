@@ -21,6 +21,7 @@ mod error;
 mod event;
 pub mod fault;
 mod files;
+mod input;
 mod io;
 mod listen;
 mod probes;

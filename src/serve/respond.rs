@@ -8,6 +8,10 @@ use hyper::StatusCode;
 use hyper::header::HeaderValue;
 
 use super::error::Error;
+use super::input;
+
+/// It is held in memory.
+const LARGEST_FILE: u64 = 64 << 20;
 
 /// A fixed answer as it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,14 +71,7 @@ impl Answer {
     pub(super) fn prepare(&self) -> Result<Prepared, Error> {
         let (body, content_type) = match &self.body {
             Source::Text(text) => (text.clone().into_bytes(), HeaderValue::from_static(TEXT)),
-            Source::File(path) => {
-                let body = std::fs::read(path).map_err(|cause| Error::Unreadable {
-                    what: "the response body",
-                    path: path.clone(),
-                    cause,
-                })?;
-                (body, content_type(path))
-            }
+            Source::File(path) => (input::read("the response body", path, LARGEST_FILE)?, content_type(path)),
         };
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::OK);
         Ok(Prepared { status, content_type, body: body.into() })

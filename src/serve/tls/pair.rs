@@ -11,6 +11,7 @@ use rustls::{InconsistentKeys, SupportedCipherSuite};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::super::error::Error;
+use super::super::input;
 
 /// A certificate chain and the key of its leaf.
 #[derive(Debug)]
@@ -102,9 +103,10 @@ pub(super) fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
     Some(certificate.subject().to_string())
 }
 
-/// Reads a file, and names it when that fails.
+/// Reads a PEM file.
 pub(super) fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-    std::fs::read(path).map_err(|cause| Error::Unreadable { what, path: path.to_owned(), cause })
+    const LARGEST: u64 = 1 << 20;
+    input::read(what, path, LARGEST)
 }
 
 #[cfg(test)]

@@ -90,6 +90,36 @@ fn a_reader_that_went_away_stops_nothing() {
 }
 
 #[test]
+fn a_reader_that_never_reads_holds_nothing_up() {
+    let mut server = Server::start(&["--access-log", "-"]);
+    let mut client = server.connect();
+    // More than the pipe holds, and a line is being written when the end comes.
+    for _ in 0..40 {
+        client.send(format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "a".repeat(1000)).repeat(50));
+        for _ in 0..50 {
+            assert_eq!(client.answer().unwrap().status, 200);
+        }
+    }
+    server.process.signal("TERM");
+    server.process.line("served 2000 requests");
+    assert_eq!(server.process.wait().code(), Some(0));
+}
+
+#[test]
+fn what_a_client_writes_into_the_log_is_limited() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let server = Server::start(&["--access-log", log.to_str().unwrap()]);
+    let long = "a".repeat(15_000);
+    server.connect().request("GET", &format!("/{long}"), &[("User-Agent", &long)]);
+    assert_eq!(server.stop().code, Some(0));
+    let line = &lines(&log)[0];
+    for field in ["path", "user_agent"] {
+        assert_eq!(line[field].as_str().unwrap().len(), 2048, "{field}");
+    }
+}
+
+#[test]
 fn a_rotated_log_is_opened_again() {
     let directory = tempfile::tempdir().unwrap();
     let (log, old) = (directory.path().join("log"), directory.path().join("log.1"));

@@ -1,7 +1,9 @@
 //! Settings that cannot work are refused before anybody is served, with a name and a way out.
 
-use super::super::support::run;
-use super::client::Server;
+use std::process::Stdio;
+
+use super::super::support::{Process, hardy, run};
+use super::client::{Server, make_pipe};
 
 #[test]
 fn wrong_settings() {
@@ -49,6 +51,33 @@ fn wrong_settings() {
         let run = run(&args);
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{args:?}: {run:?}");
         assert!(run.stderr.starts_with("error: ") && run.stderr.contains(says), "{args:?}: {run:?}");
+    }
+}
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let one = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key, pipe, huge) = (at("c.pem"), at("k.pem"), at("pipe"), at("huge"));
+    std::fs::write(&cert, one.cert.pem()).unwrap();
+    std::fs::write(&key, one.signing_key.serialize_pem()).unwrap();
+    make_pipe(pipe.as_ref());
+    std::fs::File::create(&huge).unwrap().set_len(65 << 20).unwrap();
+    let (from_pipe, from_huge) = (format!("200:@{pipe}"), format!("200:@{huge}"));
+    for (args, file, says) in [
+        (&["--tls-cert", &pipe, "--tls-key", &key][..], &pipe, "named pipe"),
+        (&["--tls-cert", &cert, "--tls-key", &pipe], &pipe, "named pipe"),
+        (&["--tls", "self-signed", "--tls-client-ca", &pipe], &pipe, "named pipe"),
+        (&["--respond", &from_pipe], &pipe, "named pipe"),
+        (&["--access-log", &pipe], &pipe, "nobody reads"),
+        (&["--tls-cert", &huge, "--tls-key", &key], &huge, "1MiB"),
+        (&["--respond", &from_huge], &huge, "64MiB"),
+        (&["--respond", "200:@/dev/zero"], &"/dev/zero".to_owned(), "device"),
+    ] {
+        let run = Process::start(hardy().arg("serve").args(args).stdout(Stdio::piped())).finish();
+        assert_eq!(run.code, Some(2), "{args:?}: {run:?}");
+        assert!(run.stderr.contains(file) && run.stderr.contains(says), "{args:?}: {run:?}");
     }
 }
 

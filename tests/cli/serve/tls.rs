@@ -15,7 +15,7 @@ use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureSch
 use tempfile::TempDir;
 
 use super::super::support::{DEADLINE, wait_for};
-use super::client::{Server, curl};
+use super::client::{Server, curl, make_pipe};
 
 /// What `openssl s_client` says about a handshake.
 fn openssl(address: SocketAddr, args: &[&str]) -> String {
@@ -211,6 +211,12 @@ fn a_certificate_is_reloaded_when_it_changes_and_on_request() {
     server.process.signal("HUP");
     server.process.line("the old one is still served");
     assert_eq!(leaf(&server), second);
+
+    // A pipe that nobody writes to must not hold up whoever looks at the next file.
+    fs::remove_file(directory.path().join("key.pem")).unwrap();
+    make_pipe(&directory.path().join("key.pem"));
+    let line = server.process.line("the old one is still served");
+    assert!(line.contains("named pipe"), "{line}");
 
     renew(directory.path());
     server.process.signal("HUP");
