@@ -6,13 +6,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Sleep;
 
 use super::access_log::Line;
 use super::connection::Connection;
+use super::stream::{self, Progress};
 
 /// The answer ends here, on purpose or because its source failed; the connection goes with it.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +151,8 @@ pub(super) struct Exchange {
     counted: bool,
     /// What the access log wants to know, if there is one.
     pub(super) line: Option<Box<Line>>,
+    /// The right to have a file open, until the answer is out.
+    pub(super) turn: Option<OwnedSemaphorePermit>,
 }
 
 impl Exchange {
@@ -165,6 +169,7 @@ impl Exchange {
             bytes: 0,
             counted,
             line,
+            turn: None,
         }
     }
 
@@ -191,6 +196,29 @@ impl Drop for Exchange {
     }
 }
 
+/// A part of a body, which on HTTP/2 notes when it is written.
+pub(super) struct Chunk {
+    bytes: Bytes,
+    progress: Option<Progress>,
+}
+
+impl Buf for Chunk {
+    fn remaining(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        if let Some(progress) = &self.progress {
+            progress.note();
+        }
+    }
+}
+
 /// The body of an answer, with the record of its request.
 pub(super) struct Body {
     kind: Kind,
@@ -204,15 +232,22 @@ impl Body {
 }
 
 impl hyper::body::Body for Body {
-    type Data = Bytes;
+    type Data = Chunk;
     type Error = Broken;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Chunk>, Broken>>> {
         let this = self.get_mut();
-        match ready!(this.kind.poll(cx)) {
-            Some(Ok(chunk)) => {
-                this.exchange.bytes += chunk.len() as u64;
-                Poll::Ready(Some(Ok(Frame::data(chunk))))
+        let polled = this.kind.poll(cx);
+        let connection = &this.exchange.connection;
+        let http2 = connection.http2.load(Relaxed);
+        if http2 && polled.is_pending() {
+            stream::waits_for_us();
+        }
+        match ready!(polled) {
+            Some(Ok(bytes)) => {
+                this.exchange.bytes += bytes.len() as u64;
+                let progress = if http2 { stream::waits_for_client(connection) } else { None };
+                Poll::Ready(Some(Ok(Frame::data(Chunk { bytes, progress }))))
             }
             Some(Err(broken)) => Poll::Ready(Some(Err(broken))),
             None => Poll::Ready(None),

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Re
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
 
 use super::shared::Shared;
@@ -97,7 +98,12 @@ pub(super) struct Connection {
     /// The order to finish was passed on to HTTP.
     finishing: AtomicBool,
     waker: OnceLock<Waker>,
+    /// HTTP/2: the right to have files open.
+    turns: OnceLock<Arc<Semaphore>>,
 }
+
+/// Files that one HTTP/2 connection may have open: it may have many more streams, and leave all of them waiting.
+const OPEN_FILES: usize = 16;
 
 impl Connection {
     pub(super) fn new(shared: Arc<Shared>, id: u64, role: Role, peer: Peer, phase: Phase) -> Connection {
@@ -119,6 +125,7 @@ impl Connection {
             order: AtomicU8::new(Order::None as u8),
             finishing: AtomicBool::new(false),
             waker: OnceLock::new(),
+            turns: OnceLock::new(),
         }
     }
 
@@ -158,6 +165,15 @@ impl Connection {
     /// Requests not yet answered: at most one, except on HTTP/2.
     pub(super) fn in_flight(&self) -> u32 {
         self.in_flight.load(Relaxed)
+    }
+
+    /// Waits until one more file may be open. HTTP/1 has one answer at a time, and so need not wait.
+    pub(super) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        if !self.http2.load(Relaxed) {
+            return None;
+        }
+        let turns = self.turns.get_or_init(|| Arc::new(Semaphore::new(OPEN_FILES)));
+        Arc::clone(turns).acquire_owned().await.ok()
     }
 
     /// Bytes came in.

@@ -40,7 +40,7 @@ pub(super) struct Counters {
     pub(super) handshakes_failed: AtomicU64,
     /// Requests that were no HTTP, or whose header was too large.
     pub(super) malformed: AtomicU64,
-    /// Connections closed because the client was too slow.
+    /// Connections and HTTP/2 streams ended because the client was too slow.
     pub(super) timed_out: AtomicU64,
 }
 

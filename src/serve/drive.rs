@@ -11,14 +11,15 @@ use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWriteExt;
 
 use super::access_log::Line;
 use super::connection::{Connection, Order, Phase, Role};
-use super::io::{Io, Socket, Stream};
+use super::io::{Io, Socket, Stream, Watched};
 use super::service::Service;
 use super::shared::{Handler, Shared};
+use super::stream::Streams;
 use super::tls::{Facts, Tls};
 
 /// Bodies up to this size are copied behind their header and written at once.
@@ -27,6 +28,7 @@ const COPIED_BODY: usize = 16 << 10;
 /// Drives the connection to its end.
 pub(super) async fn run(socket: Socket, connection: Arc<Connection>, tls: bool) {
     let shared = &connection.shared;
+    let socket = Watched::new(socket, Arc::clone(&connection));
     let stream = match (&shared.tls, tls) {
         (Some(tls), true) => match handshake(tls, socket, &connection).await {
             Some(stream) => stream,
@@ -43,7 +45,7 @@ pub(super) async fn run(socket: Socket, connection: Arc<Connection>, tls: bool) 
     }
 }
 
-async fn handshake(tls: &Tls, socket: Socket, connection: &Connection) -> Option<Stream> {
+async fn handshake(tls: &Tls, socket: Watched, connection: &Connection) -> Option<Stream> {
     let Ok(stream) = Box::pin(tls.accept(socket)).await else {
         connection.shared.counters.handshakes_failed.fetch_add(1, Relaxed);
         return None;
@@ -155,9 +157,8 @@ fn note_end(end: hyper::Result<()>, connection: &Connection) {
 }
 
 async fn http2(io: Io, connection: &Arc<Connection>) {
-    let shared = &connection.shared;
     let service = Service(Arc::clone(connection));
-    let builder = http2_builder(shared);
+    let builder = http2_builder(connection);
     let mut http = Box::pin(builder.serve_connection(TokioIo::new(io), service));
     let end = poll_fn(|cx| {
         connection.driven_by(cx.waker());
@@ -175,12 +176,13 @@ async fn http2(io: Io, connection: &Arc<Connection>) {
     note_end(end, connection);
 }
 
-fn http2_builder(shared: &Shared) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2_builder(connection: &Arc<Connection>) -> http2::Builder<Streams> {
+    let header_size = connection.shared.limits.header_size.min(16 << 10);
+    let mut builder = http2::Builder::new(Streams::of(connection));
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(100)
-        .max_header_list_size(u32::try_from(shared.limits.header_size.min(16 << 10)).unwrap_or(16 << 10))
+        .max_header_list_size(u32::try_from(header_size).unwrap_or(16 << 10))
         .max_pending_accept_reset_streams(20)
         .max_local_error_reset_streams(Some(1024))
         .max_send_buf_size(64 << 10)

@@ -24,11 +24,19 @@ pub(super) enum Socket {
     Unix(UnixStream),
 }
 
+/// A socket that notes in the connection's record whether the client takes what is written. TLS has buffers
+/// of its own, so that only below it can be seen what leaves.
+#[derive(Debug)]
+pub(super) struct Watched {
+    socket: Socket,
+    connection: Arc<Connection>,
+}
+
 /// A socket with what was negotiated on it.
 #[derive(Debug)]
 pub(super) enum Stream {
-    Plain(Socket),
-    Tls(Box<TlsStream<Socket>>),
+    Plain(Watched),
+    Tls(Box<TlsStream<Watched>>),
 }
 
 /// Passes one call on to whatever is inside.
@@ -115,11 +123,55 @@ fn peek(socket: SockRef<'_>) -> io::Result<usize> {
     socket.peek(&mut [MaybeUninit::uninit(); 1])
 }
 
+impl Watched {
+    pub(super) fn new(socket: Socket, connection: Arc<Connection>) -> Watched {
+        Watched { socket, connection }
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.socket).poll_write(cx, buf);
+        this.connection.told(polled.is_ready());
+        polled
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.socket).poll_write_vectored(cx, bufs);
+        this.connection.told(polled.is_ready());
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_shutdown(cx)
+    }
+}
+
 impl Stream {
     fn socket(&self) -> &Socket {
         match self {
-            Stream::Plain(socket) => socket,
-            Stream::Tls(stream) => stream.get_ref().0,
+            Stream::Plain(watched) => &watched.socket,
+            Stream::Tls(stream) => &stream.get_ref().0.socket,
         }
     }
 
@@ -182,10 +234,7 @@ impl AsyncRead for Io {
 
 impl AsyncWrite for Io {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.stream).poll_write(cx, buf);
-        this.connection.told(polled.is_ready());
-        polled
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -193,10 +242,7 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let polled = Pin::new(&mut this.stream).poll_write_vectored(cx, bufs);
-        this.connection.told(polled.is_ready());
-        polled
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -29,6 +29,7 @@ pub mod respond;
 mod service;
 pub mod settings;
 mod shared;
+mod stream;
 mod summary;
 mod sweep;
 pub mod tls;

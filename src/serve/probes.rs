@@ -86,7 +86,7 @@ fn collect(shared: &Shared) -> Vec<Metric> {
         ),
         counter(
             "hardy_serve_timed_out_connections_total",
-            "Connections closed because the client was too slow.",
+            "Connections and HTTP/2 streams ended because the client was too slow.",
             &counters.timed_out,
         ),
         counter(

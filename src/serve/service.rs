@@ -205,7 +205,12 @@ async fn exchange_with_care(
             connection.reset.store(version <= Version::HTTP_11, Relaxed);
             return Err(Broken);
         }
-        (Ok(size), _) => handle(parts, size, &connection).await,
+        (Ok(size), _) => {
+            if matches!(shared.handler, Handler::Files(_)) {
+                exchange.turn = connection.turn().await;
+            }
+            handle(parts, size, &connection).await
+        }
     };
     let truncate = decision.end == Some(End::Truncate);
     if !head && (truncate || decision.drip.is_some()) {

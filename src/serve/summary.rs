@@ -22,7 +22,7 @@ pub struct Snapshot {
     pub faults: u64,
     /// Requests that were no HTTP, or whose header was too large.
     pub malformed: u64,
-    /// Connections closed because the client was too slow.
+    /// Connections and HTTP/2 streams ended because the client was too slow.
     pub timed_out: u64,
     /// TLS handshakes that failed.
     pub handshakes_failed: u64,

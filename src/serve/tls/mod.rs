@@ -20,7 +20,7 @@ use self::pair::Pair;
 use self::policy::Choice;
 use super::error::Error;
 use super::event::{Event, Events};
-use super::io::Socket;
+use super::io::Watched;
 
 pub use self::policy::{Group, Version};
 
@@ -89,7 +89,7 @@ impl Tls {
     }
 
     /// Negotiates TLS with one client. The caller limits the time.
-    pub(super) async fn accept(&self, socket: Socket) -> io::Result<TlsStream<Socket>> {
+    pub(super) async fn accept(&self, socket: Watched) -> io::Result<TlsStream<Watched>> {
         let current = self.current.load_full();
         match &current.choice {
             Choice::Client(config) => TlsAcceptor::from(Arc::clone(config)).accept(socket).await,
@@ -154,7 +154,7 @@ fn build(settings: &Settings) -> Result<Current, Error> {
 
 impl Facts {
     /// What was negotiated on this connection.
-    pub(super) fn of(stream: &TlsStream<Socket>) -> Facts {
+    pub(super) fn of(stream: &TlsStream<Watched>) -> Facts {
         let session = stream.get_ref().1;
         let version = match session.protocol_version() {
             Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",

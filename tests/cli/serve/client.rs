@@ -58,6 +58,11 @@ impl Server {
         self.connect().get(path)
     }
 
+    /// The metrics of its admin listener, which must come second.
+    pub fn metrics(&self) -> String {
+        Client::connect(address(&self.urls[1])).get("/metrics").text()
+    }
+
     /// Asks it to stop and waits for its end.
     pub fn stop(self) -> Run {
         self.process.signal("TERM");

@@ -1,5 +1,6 @@
 //! What one client may take: too much, too slow, or no HTTP at all.
 
+use std::io::Write;
 use std::process::Stdio;
 
 use super::super::support::{hardy, wait_for};
@@ -178,6 +179,29 @@ fn out_of_file_descriptors_it_waits_and_recovers() {
     server.process.line("Too many open files");
     drop(clients);
     wait_for("an answer", || (server.get("/").status == 200).then_some(()));
+}
+
+#[test]
+fn who_takes_nothing_is_cut_off() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::File::create(directory.path().join("large")).unwrap().set_len(50 << 20).unwrap();
+    let site = ["--dir", directory.path().to_str().unwrap(), "--admin", "127.0.0.1:0"];
+    let limit = ["--write-timeout", "300ms"];
+    let gone = |server: &Server| {
+        wait_for("the connection to be cut", || {
+            let metrics = server.metrics();
+            let cut = metrics.contains("hardy_serve_timed_out_connections_total 1\n");
+            (cut && metrics.contains("hardy_serve_open_connections 0\n")).then_some(())
+        });
+    };
+    let server = Server::start(&[&site[..], &limit].concat());
+    let mut plain = server.connect();
+    plain.send("GET /large HTTP/1.1\r\nHost: x\r\n\r\n");
+    gone(&server);
+    let server = Server::start(&[&site[..], &limit, &["--tls", "self-signed"]].concat());
+    let mut tls = super::tls::connect(server.address());
+    tls.write_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    gone(&server);
 }
 
 #[test]

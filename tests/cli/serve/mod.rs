@@ -5,6 +5,7 @@ mod client;
 mod drain;
 mod faults;
 mod files;
+mod http2;
 mod limits;
 mod log;
 mod refused;

@@ -282,14 +282,20 @@ fn a_client_without_tls_harms_nobody() {
 }
 
 /// A TLS connection that trusts anybody: what is tested here is who answers, not who vouches.
-fn connect(address: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
+pub fn connect(address: SocketAddr) -> StreamOwned<ClientConnection, TcpStream> {
+    connect_for(address, &[])
+}
+
+/// The same with a protocol agreed upon.
+pub fn connect_for(address: SocketAddr, protocols: &[&str]) -> StreamOwned<ClientConnection, TcpStream> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
     let stream = TcpStream::connect(address).expect("the server accepts");
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let name = ServerName::try_from("localhost").unwrap();
