@@ -45,7 +45,7 @@ use output::{Console, Report};
 use shutdown::Shutdown;
 
 /// What `config check` resolves, so that it accepts what the commands accept.
-const CHECKS: &[cmd::config::Check] = &[cmd::probe::check];
+const CHECKS: &[cmd::config::Check] = &[cmd::probe::check, cmd::serve::check];
 
 /// Runs the program: from the arguments of the process to its exit code.
 pub fn run() -> ExitCode {

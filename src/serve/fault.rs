@@ -48,7 +48,8 @@ pub enum When {
 
 /// A distribution of pauses: quantiles (0 to 1) in rising order, at least one.
 ///
-/// Between two of them the pause is interpolated; below the first it rises from zero, above the last it stays.
+/// Between two of them the pause grows by equal factors, as latencies do: p50:5ms,p99:200ms has its p75 at
+/// 33 ms. Below the first it rises evenly from zero, above the last it stays.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Latency(Vec<(f64, Duration)>);
 
@@ -56,12 +57,30 @@ pub struct Latency(Vec<(f64, Duration)>);
 pub const FORMS: &str = "status=503@10%, latency=50ms@20%, latency=p50:5ms,p99:200ms, reset@1%, close@1%, \
                          truncate@1%, drip=1KiB/s, first=20:503, window=10s..20s:503";
 
+/// The names of all faults.
+const NAMES: [&str; 8] = ["status", "latency", "reset", "close", "truncate", "drip", "first", "window"];
+
 /// A text that is no rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is not a fault ({cause}); the forms are {FORMS}")]
+#[error("`{text}`: {cause}")]
 pub struct RuleError {
     text: String,
     cause: String,
+}
+
+impl RuleError {
+    /// The forms that there are, and the name that was perhaps meant.
+    pub fn hint(&self) -> String {
+        let name = self.text.split(['=', '@']).next().unwrap_or_default().trim();
+        let near = NAMES
+            .iter()
+            .filter(|_| !NAMES.contains(&name))
+            .map(|known| (strsim::jaro_winkler(name, known), *known))
+            .filter(|(likeness, _)| *likeness > 0.7)
+            .max_by(|a, b| a.0.total_cmp(&b.0));
+        let meant = near.map(|(_, known)| format!("did you mean {known}? ")).unwrap_or_default();
+        format!("{meant}the forms are {FORMS}")
+    }
 }
 
 /// Reads one or several rules, separated by `;`.
@@ -174,12 +193,21 @@ impl Latency {
         for &(quantile, pause) in &self.0 {
             if u < quantile {
                 let share = (u - below.0) / (quantile - below.0);
-                return below.1 + (pause - below.1).mul_f64(share.clamp(0.0, 1.0));
+                return between(below.1, pause, share.clamp(0.0, 1.0));
             }
             below = (quantile, pause);
         }
         below.1
     }
+}
+
+/// By equal factors for equal shares; from zero, where there are none, by equal steps.
+fn between(low: Duration, high: Duration, share: f64) -> Duration {
+    if low.is_zero() {
+        return high.mul_f64(share);
+    }
+    let factor = (high.as_secs_f64() / low.as_secs_f64()).powf(share);
+    Duration::try_from_secs_f64(low.as_secs_f64() * factor).unwrap_or(high).clamp(low, high)
 }
 
 /// What happens to one request. Pauses add up; of several ends, the first rule's counts.
@@ -327,9 +355,15 @@ mod tests {
             "window=10s:503",
             "explode",
         ] {
-            let error = parse(text).unwrap_err().to_string();
-            assert!(error.contains("first=20:503"), "{text}: {error}");
+            let error = parse(text).unwrap_err();
+            assert!(error.to_string().len() < 100, "{text}: {error}");
+            assert!(error.hint().contains("first=20:503"), "{text}: {}", error.hint());
         }
+        for (text, meant) in [("rest@1%", Some("reset")), ("Status=503", Some("status")), ("x", None)] {
+            let hint = parse(text).unwrap_err().hint();
+            assert_eq!(hint.strip_prefix("did you mean ").and_then(|h| h.split('?').next()), meant, "{text}");
+        }
+        assert!(parse("reset=1").unwrap_err().hint().starts_with("the forms"));
     }
 
     #[test]
@@ -338,7 +372,8 @@ mod tests {
         assert_eq!(latency.at(0.0), ms(0));
         assert_eq!(latency.at(0.25), ms(5));
         assert_eq!(latency.at(0.5), ms(10));
-        assert_eq!(latency.at(0.745), ms(105));
+        let middle = latency.at(0.745).as_secs_f64() - (0.010_f64 * 0.200).sqrt();
+        assert!(middle.abs() < 1e-6, "{middle}");
         assert_eq!(latency.at(0.999), ms(200));
         let Fault::Latency(fixed) = one("latency=50ms").fault else { panic!() };
         assert_eq!((fixed.at(0.0), fixed.at(0.99)), (ms(50), ms(50)));

@@ -63,7 +63,7 @@ pub struct Server {
 /// Where a server is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bound {
-    /// `http://`, `https://`, `http+unix://`: as a client would name it.
+    /// `http://`, `https://`, `unix+http://`: as a client would name it, where one could.
     pub url: String,
     /// Probes and metrics only.
     pub admin: bool,
@@ -108,7 +108,15 @@ impl Server {
         let scheme = if self.shared.tls.is_some() && !admin { "https" } else { "http" };
         let (url, routable) = match listener.socket.address() {
             Address::Tcp(at) => (format!("{scheme}://{at}"), !at.ip().is_loopback()),
-            Address::Unix(path) => (format!("{scheme}+unix://{}", path.display()), false),
+            Address::Unix(path) => {
+                let path = std::path::absolute(&path).unwrap_or(path);
+                let name = match scheme {
+                    "http" => format!("unix+http://{}", path.display()),
+                    // No client has a URL for it.
+                    _ => format!("unix:{} with TLS", path.display()),
+                };
+                (name, false)
+            }
         };
         Bound { url, admin, routable }
     }

@@ -17,11 +17,16 @@ pub trait Layer {
     fn or(self, lower: Self) -> Self;
 }
 
-/// Implements [`Layer`]; a knob that is forgotten here does not compile.
+/// Implements [`Layer`]; a knob that is forgotten here does not compile. `hiding`: what a choice in the upper
+/// layer takes away from the lower one first.
 macro_rules! layer {
     ($section:ident { $($knob:ident),* $(,)? }) => {
+        $crate::config::knobs::layer!($section hiding $crate::config::knobs::nothing { $($knob),* });
+    };
+    ($section:ident hiding $hide:path { $($knob:ident),* $(,)? }) => {
         impl $crate::config::Layer for $section {
             fn or(self, lower: Self) -> Self {
+                let lower = $hide(&self, lower);
                 let Self { $($knob),* } = self;
                 Self { $($knob: $knob.or(lower.$knob)),* }
             }
@@ -29,3 +34,8 @@ macro_rules! layer {
     };
 }
 use layer;
+
+/// What most sections hide.
+fn nothing<T>(_: &T, lower: T) -> T {
+    lower
+}

@@ -12,6 +12,25 @@ use crate::units::{Duration, Size};
 #[derive(Args, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServeKnobs {
+    /// Always this answer: STATUS:TEXT or STATUS:@FILE
+    ///
+    /// STATUS:TEXT, or STATUS:@FILE with a file of at most 64 MiB.
+    #[arg(long, value_name = "ANSWER", env = "HARDY_SERVE_RESPOND")]
+    pub respond: Option<String>,
+    /// The request, told back as JSON
+    #[arg(
+        long,
+        value_name = "BOOL",
+        env = "HARDY_SERVE_ECHO",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        hide_possible_values = true
+    )]
+    pub echo: Option<bool>,
+    /// Files below this directory
+    #[arg(long, value_name = "PATH", env = "HARDY_SERVE_DIR", value_hint = clap::ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
     /// Address, or unix:PATH [default: 127.0.0.1:8080, with TLS :8443]
     ///
     /// HOST:PORT with a numeric host or `localhost`, :PORT for every address, or unix:PATH.
@@ -37,7 +56,8 @@ pub struct ServeKnobs {
     ///
     /// status=503@10%, latency=50ms@20%, latency=p50:5ms,p99:200ms, reset@1%, close@1%, truncate@1%,
     /// drip=1KiB/s, first=20:503 (the first 20 requests) or window=10s..20s:503 (since the start).
-    /// Several in one are separated by `;`. Without a percentage every request is hit.
+    /// Several in one are separated by `;`. Without a percentage every request is hit. Between two quantiles
+    /// latency grows by equal factors: p50:5ms,p99:200ms has its p75 at 33 ms.
     #[arg(long, value_name = "SPEC", env = "HARDY_SERVE_FAULT", value_delimiter = ';')]
     pub fault: Option<Vec<String>>,
     /// The same seed fails the same requests
@@ -164,7 +184,27 @@ pub struct ServeKnobs {
     pub write_timeout: Option<Duration>,
 }
 
-super::layer!(ServeKnobs {
+impl ServeKnobs {
+    /// Contents exclude each other, and so do ways to an identity: who chooses one in a higher layer chooses
+    /// against all that a lower layer chose.
+    fn hide_in(&self, mut lower: ServeKnobs) -> ServeKnobs {
+        if self.respond.is_some() || self.echo == Some(true) || self.dir.is_some() {
+            (lower.respond, lower.echo, lower.dir) = (None, None, None);
+        }
+        if self.tls.is_some() {
+            (lower.tls_cert, lower.tls_key) = (None, None);
+        }
+        if self.tls_cert.is_some() || self.tls_key.is_some() {
+            lower.tls = None;
+        }
+        lower
+    }
+}
+
+super::layer!(ServeKnobs hiding ServeKnobs::hide_in {
+    respond,
+    echo,
+    dir,
     listen,
     admin,
     reuse_port,
@@ -189,3 +229,39 @@ super::layer!(ServeKnobs {
     handshake_timeout,
     write_timeout,
 });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layer;
+
+    fn merged(upper: &str, lower: &str) -> ServeKnobs {
+        let knobs = |text: &str| toml::from_str::<ServeKnobs>(text).unwrap();
+        knobs(upper).or(knobs(lower))
+    }
+
+    #[test]
+    fn one_choice_of_content_hides_the_ones_below() {
+        let all = "respond = '200:x'\necho = true\ndir = '/'\nseed = 1";
+        let contents = |knobs: &ServeKnobs| (knobs.respond.is_some(), knobs.echo, knobs.dir.is_some());
+        assert_eq!(contents(&merged("respond = '200:y'", all)), (true, None, false));
+        assert_eq!(contents(&merged("echo = true", all)), (false, Some(true), false));
+        assert_eq!(contents(&merged("dir = '.'", all)), (false, None, true));
+        assert_eq!(contents(&merged("echo = false", all)), (true, Some(false), true));
+        assert_eq!(contents(&merged("seed = 2", all)), (true, Some(true), true));
+        assert_eq!(merged("echo = true", all).seed, Some(1));
+    }
+
+    #[test]
+    fn one_identity_hides_the_other_below() {
+        let identity = |upper: &str, lower: &str| {
+            let knobs = merged(upper, lower);
+            (knobs.tls, knobs.tls_cert.is_some(), knobs.tls_key.is_some())
+        };
+        let files = "tls_cert = 'c'\ntls_key = 'k'";
+        assert_eq!(identity("tls = 'self-signed'", files), (Some("self-signed".into()), false, false));
+        assert_eq!(identity(files, "tls = 'self-signed'"), (None, true, true));
+        assert_eq!(identity("tls_key = 'other'", files), (None, true, true));
+        assert_eq!(identity("tls = 'off'", files), (Some("off".into()), false, false));
+    }
+}

@@ -17,7 +17,7 @@ fn the_article_in_one_command() {
     assert_eq!((head.status, head.header("content-length")), (200, Some("13")));
     let run = server.stop();
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert!(run.stdout.starts_with("served 3 requests on 1 connections in "), "{run:?}");
+    assert!(run.stdout.starts_with("served 3 requests on 1 connection in "), "{run:?}");
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn probes_are_never_faulted_nor_counted() {
     let server = Server::start(&["--fault", "status=500; close"]);
     assert_eq!(server.get("/healthz").status, 200);
     assert_eq!(server.get("/").status, 500);
-    assert!(server.stop().stdout.starts_with("served 1 requests "));
+    assert!(server.stop().stdout.starts_with("served 1 request "));
 }
 
 #[test]
@@ -123,6 +123,9 @@ fn several_listeners_and_a_unix_socket() {
     drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
     let server = Server::start(&["--listen", "127.0.0.1:0", "--listen", &listen, "--echo"]);
     assert_eq!(server.get("/").status, 200);
+    assert_eq!(server.urls[1], format!("unix+http://{}", socket.display()));
+    let probe = run(&["probe", &format!("{}:/x", server.urls[1])]);
+    assert_eq!(probe.code, Some(0), "{probe:?}");
     let run_unix = curl(&["--unix-socket", socket.to_str().unwrap(), "http://x/a"]);
     assert!(run_unix.stdout.contains("\"peer\": \"unix\""), "{run_unix:?}");
     let second = run(&["serve", "--listen", &listen]);
@@ -130,6 +133,8 @@ fn several_listeners_and_a_unix_socket() {
     assert!(second.stderr.contains("another server answers there"), "{second:?}");
     assert_eq!(server.stop().code, Some(0));
     assert!(!socket.exists());
+    let tls = Server::start(&["--listen", &listen, "--tls", "self-signed"]);
+    assert!(!tls.urls[0].contains("://"), "no client has a URL for it: {}", tls.urls[0]);
 }
 
 #[test]

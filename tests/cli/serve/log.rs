@@ -59,7 +59,7 @@ fn to_stdout_beside_the_summary() {
     let run = server.stop();
     let line: serde_json::Value = serde_json::from_str(run.stdout.trim_end()).expect(&run.stdout);
     assert_eq!(line["path"], "/a");
-    assert!(run.stderr.contains("served 1 requests"), "{run:?}");
+    assert!(run.stderr.contains("served 1 request on 1 connection in"), "{run:?}");
 }
 
 #[test]

@@ -9,4 +9,5 @@ mod http2;
 mod limits;
 mod log;
 mod refused;
+mod settings;
 mod tls;
