@@ -185,7 +185,7 @@ pub fn default_texts() -> BTreeMap<String, String> {
 /// A TOML value as one would type it after a flag.
 fn plain(value: &toml::Value) -> String {
     match value {
-        toml::Value::String(text) => text.clone(),
+        toml::Value::String(text) => text.trim_end().to_owned(),
         toml::Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
         other => other.to_string(),
     }

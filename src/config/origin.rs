@@ -60,7 +60,8 @@ pub(super) fn values(config: &Config) -> Result<Vec<Value>, Error> {
     let merged = json(&environment.or(config.profile.clone()))?;
     for (section, knobs) in objects(&merged) {
         for (knob, value) in objects(knobs) {
-            let decided = layers.iter().position(|layer| !layer[section][knob].is_null());
+            // A higher layer can also unset what a lower one has: one choice of content hides another.
+            let decided = layers.iter().position(|layer| !value.is_null() && layer[section][knob] == *value);
             let origin = match decided {
                 None => Origin::NotSet,
                 Some(0) => Origin::Environment(variable(section, knob)),

@@ -31,13 +31,6 @@ pub enum Source {
     File(PathBuf),
 }
 
-impl Default for Answer {
-    /// `200:Hello World!` and a newline.
-    fn default() -> Answer {
-        Answer { status: 200, body: Source::Text("Hello World!\n".into()) }
-    }
-}
-
 impl FromStr for Answer {
     type Err = String;
 

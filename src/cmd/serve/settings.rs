@@ -10,7 +10,6 @@ use clap::{ArgMatches, FromArgMatches};
 
 use crate::config::{Config, Layer, ServeKnobs, need};
 use crate::error::Error;
-use crate::serve::respond::Answer;
 use crate::serve::{AccessLog, Content, Drain, Limits, Settings, fault, tls};
 
 /// The knobs of the command line over those of the environment, which the parser makes one of.
@@ -133,9 +132,6 @@ pub(super) fn resolve(
     })
 }
 
-/// What stands in default.toml: it greets people at a terminal, so that its line has an end.
-const GREETING: &str = "200:Hello World!";
-
 fn content(knobs: &ServeKnobs, typed: &ServeKnobs) -> Result<Content, Error> {
     let (respond, echo, dir) = (name!(typed.respond), name!(typed.echo), name!(typed.dir));
     match (&knobs.respond, knobs.echo.unwrap_or(false), &knobs.dir) {
@@ -144,9 +140,8 @@ fn content(knobs: &ServeKnobs, typed: &ServeKnobs) -> Result<Content, Error> {
         (_, true, Some(_)) => Err(echo.excludes(dir)),
         (None, true, None) => Ok(Content::Echo),
         (None, false, Some(path)) => Ok(Content::Files(path.clone())),
-        (Some(text), false, None) if text == GREETING => Ok(Content::Respond(Answer::default())),
         (Some(text), false, None) => respond.parse(text).map(Content::Respond),
-        (None, false, None) => Ok(Content::Respond(Answer::default())),
+        (None, false, None) => need(None, "serve.respond"),
     }
 }
 
@@ -268,11 +263,5 @@ mod tests {
             let error = checked(knobs).unwrap_err();
             assert!(error.starts_with(says), "{knobs}: {error}");
         }
-    }
-
-    #[test]
-    fn the_default_answer_is_the_one_that_the_defaults_show() {
-        let defaults: toml::Table = toml::from_str(crate::config::DEFAULTS).unwrap();
-        assert_eq!(defaults["serve"]["respond"].as_str(), Some(GREETING));
     }
 }
