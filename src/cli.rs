@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::error::{ContextKind, ContextValue};
-use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use crate::output::{Format, ReportFile, Settings, When};
 use crate::{cmd, complete, config, exit};
@@ -110,13 +110,16 @@ impl GlobalArgs {
     }
 }
 
-/// Parses the arguments of the process.
+/// Parses the arguments of the process. The texts that only help shows are added only when it is asked
+/// for: they cost more than all parsing.
 pub fn parse() -> Result<Cli, clap::Error> {
-    let grammar = command();
-    let matches = grammar.clone().try_get_matches();
-    matches
-        .and_then(|mut matches| Cli::from_arg_matches_mut(&mut matches))
-        .map_err(|error| with_variable(error, &grammar))
+    let parsed = Cli::try_parse();
+    parsed.map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            command().try_get_matches().err().unwrap_or(error)
+        }
+        _ => with_variable(error, &Cli::command()),
+    })
 }
 
 /// The parser speaks of flags; who set a variable wants to read its name.
@@ -149,7 +152,6 @@ pub fn command() -> clap::Command {
 fn complete_help(command: clap::Command, defaults: &BTreeMap<String, String>) -> clap::Command {
     let examples = command.get_after_long_help().map(|text| format!("{text}\n\n")).unwrap_or_default();
     command
-        .disable_help_subcommand(true)
         .after_long_help(format!("{examples}Exit codes:\n{}", exit::TABLE))
         .mut_args(|arg| with_origin(arg, defaults))
         .mut_subcommands(|sub| complete_help(sub, defaults))

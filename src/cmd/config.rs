@@ -14,6 +14,7 @@ use crate::units::counted;
 
 /// Show, check and describe the configuration
 #[derive(clap::Args, Debug)]
+#[command(disable_help_subcommand = true)]
 #[command(after_long_help = "\
 Examples:
   hardy config show                          # every setting, and where it comes from
