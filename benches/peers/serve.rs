@@ -5,7 +5,7 @@ use std::fs;
 use super::process::{Server, free_port, go, hardy, on_core};
 use super::{Goal, Row, median};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 const SECONDS: &str = "3s";
 const CONNECTIONS: &str = "64";
 
