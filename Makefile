@@ -16,21 +16,21 @@ help:
 	@echo 'make deny       licences and sources of all dependencies (needs cargo-deny)'
 
 build:
-	@tests/setup/install cc:gcc
+	@tests/setup/install cc:build-essential
 	$(CARGO) build --release --locked
 
 demo: build
 	@tests/demo $(HARDY)
 
 test:
-	@tests/setup/install cc:gcc curl openssl zsh fish mandoc
+	@tests/setup/install cc:build-essential curl openssl ps:procps zsh fish mandoc
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --locked --no-deps --document-private-items --quiet
 	$(CARGO) test --locked
 
 bench:
-	@tests/setup/install cc:gcc wrk nginx:nginx-light go:golang-go etcdctl:etcd-client taskset:util-linux
+	@tests/setup/install cc:build-essential wrk nginx:nginx-light go:golang-go etcdctl:etcd-client taskset:util-linux
 	$(CARGO) bench --locked --bench breaker -- --noplot
 	$(CARGO) bench --locked --bench peers
 
