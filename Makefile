@@ -5,6 +5,9 @@ CARGO  ?= cargo
 PREFIX ?= /usr/local
 HARDY  := target/release/hardy
 
+# etcd's interface is compiled from its definition.
+BUILDS := cc:build-essential protoc:protobuf-compiler /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
+
 .PHONY: help demo build test install bench pages deny
 
 help:
@@ -16,21 +19,22 @@ help:
 	@echo 'make deny       licences and sources of all dependencies (needs cargo-deny)'
 
 build:
-	@tests/setup/install cc:build-essential
+	@tests/setup/install $(BUILDS)
 	$(CARGO) build --release --locked
 
 demo: build
 	@tests/demo $(HARDY)
 
 test:
-	@tests/setup/install cc:build-essential curl openssl ps:procps zsh fish mandoc
+	@tests/setup/install $(BUILDS) curl openssl ps:procps zsh fish mandoc \
+		etcd:etcd-server etcdctl:etcd-client ip:iproute2
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --locked --no-deps --document-private-items --quiet
 	$(CARGO) test --locked
 
 bench:
-	@tests/setup/install cc:build-essential wrk nginx:nginx-light go:golang-go etcdctl:etcd-client taskset:util-linux
+	@tests/setup/install $(BUILDS) wrk nginx:nginx-light go:golang-go etcdctl:etcd-client taskset:util-linux
 	$(CARGO) bench --locked --bench breaker -- --noplot
 	$(CARGO) bench --locked --bench peers
 

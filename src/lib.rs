@@ -13,12 +13,16 @@
 //! - [`probe`]: calls targets through breakers, and says what is up
 //! - [`http`]: the only room that builds an HTTP client
 //! - [`serve`]: the HTTP server
+//! - [`lock`]: locks with leases and fencing tokens, and the commands that run under them
+//! - [`store`]: where shared state lives, a directory or etcd; the only room that uses etcd-client
 //! - [`breaker`], [`histogram`]: the circuit breaker and the latencies, as pure values; time comes in as an argument
+//! - [`clock`]: time that goes on while the machine sleeps
 //! - [`metrics`], [`units`], [`text`]: Prometheus text; durations and sizes as people write them; foreign text made harmless
 
 mod app;
 pub mod breaker;
 mod cli;
+pub mod clock;
 mod cmd;
 mod complete;
 pub mod config;
@@ -26,11 +30,13 @@ pub mod error;
 pub mod exit;
 pub mod histogram;
 pub mod http;
+pub mod lock;
 pub mod metrics;
 pub mod output;
 pub mod probe;
 pub mod serve;
 pub mod shutdown;
+pub mod store;
 pub mod text;
 pub mod units;
 
