@@ -18,7 +18,7 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Green.on_default())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// High-availability operations: serve, probe, and a circuit breaker between them.
+/// High-availability operations: serve, lock, probe, and a circuit breaker in front of every call.
 #[derive(Debug, Parser)]
 #[command(name = "hardy", version, styles = STYLES, infer_subcommands = false, arg_required_else_help = true)]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
@@ -33,6 +33,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Serve(Box<cmd::serve::Args>),
+    Lock(Box<cmd::lock::Args>),
     Probe(Box<cmd::probe::Args>),
     Config(cmd::config::Args),
     Completions(cmd::completions::Args),

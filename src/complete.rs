@@ -1,4 +1,4 @@
-//! Candidates that only a look at the config can tell: targets and profiles.
+//! Candidates that only a look at the config, or at a store, can tell: targets, profiles, locks.
 //! Silent on every failure: a shell that is completing has no use for an error.
 
 use std::ffi::OsStr;
@@ -25,6 +25,11 @@ pub fn profiles() -> ArgValueCandidates {
 /// The names of `[targets.NAME]`.
 pub fn targets() -> ArgValueCandidates {
     ArgValueCandidates::new(|| candidates(config::names(&source()).0))
+}
+
+/// Names that take more than a look at the config to find: `find` is told which config the line would use.
+pub fn found(find: fn(&config::Source) -> Option<Vec<String>>) -> ArgValueCandidates {
+    ArgValueCandidates::new(move || candidates(find(&source()).unwrap_or_default()))
 }
 
 fn candidates(names: Vec<String>) -> Vec<CompletionCandidate> {

@@ -26,6 +26,23 @@ impl Error {
         Error { exit: Exit::UNKNOWN, ..Error::usage(what) }
     }
 
+    /// Others hold it for now (exit 75).
+    pub fn refused(what: impl Into<String>) -> Error {
+        Error { exit: Exit::REFUSED, ..Error::usage(what) }
+    }
+
+    /// A lock is ours no more (exit 76).
+    pub fn lost(what: impl Into<String>) -> Error {
+        Error { exit: Exit::LOST, ..Error::usage(what) }
+    }
+
+    /// Ends with another exit code.
+    #[must_use]
+    pub fn with_exit(mut self, exit: Exit) -> Error {
+        self.exit = exit;
+        self
+    }
+
     /// Adds why it failed.
     #[must_use]
     pub fn because(mut self, cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {

@@ -47,11 +47,11 @@ use cli::{Cli, Command};
 use config::Config;
 use error::Error;
 use exit::Exit;
-use output::{Console, Report};
+use output::Console;
 use shutdown::Shutdown;
 
 /// What `config check` resolves, so that it accepts what the commands accept.
-const CHECKS: &[cmd::config::Check] = &[cmd::probe::check, cmd::serve::check];
+const CHECKS: &[cmd::config::Check] = &[cmd::probe::check, cmd::serve::check, cmd::lock::check];
 
 /// Runs the program: from the arguments of the process to its exit code.
 pub fn run() -> ExitCode {
@@ -108,19 +108,11 @@ fn tell_about(config: &Config, console: &Console) {
 
 async fn dispatch(command: Command, app: &App) -> Result<Exit, Error> {
     match command {
-        Command::Probe(args) => finish(app, &cmd::probe::run(*args, app).await?),
-        Command::Serve(args) => finish(app, &cmd::serve::run(*args, app).await?),
+        Command::Probe(args) => app.finish(&cmd::probe::run(*args, app).await?),
+        Command::Serve(args) => app.finish(&cmd::serve::run(*args, app).await?),
+        Command::Lock(args) => cmd::lock::run(*args, app).await,
         Command::Config(args) => cmd::config::run(args, app, CHECKS),
         // Already answered in `execute`.
         Command::Completions(_) | Command::Man(_) => Ok(Exit::GOOD),
-    }
-}
-
-/// Prints the report and settles the exit code: a signal that cut the work short outranks the verdict.
-fn finish<R: Report>(app: &App, report: &R) -> Result<Exit, Error> {
-    let exit = app.console.emit(report)?;
-    match app.shutdown.signal() {
-        Some(signal) if !R::ENDS_BY_SIGNAL => Ok(Exit::signal(signal)),
-        _ => Ok(exit),
     }
 }

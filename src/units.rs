@@ -18,6 +18,15 @@ pub struct FormError(&'static str);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Duration(pub time::Duration);
 
+/// How long one is ready to wait: a duration, or `forever`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// That long.
+    For(time::Duration),
+    /// As long as it takes.
+    Forever,
+}
+
 /// A number of bytes: `512B`, `64KiB`, `1MiB`; powers of ten as `kB`, `MB`, `GB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Size(pub u64);
@@ -31,6 +40,7 @@ pub struct Rate(pub f64);
 pub struct Percent(pub f64);
 
 const DURATION: FormError = FormError("a duration such as 250ms, 10s, 5m or 30d");
+const WAIT: FormError = FormError("a duration such as 250ms, 10s, 5m or 30d, or `forever`");
 const SIZE: FormError = FormError("a size such as 512B, 64KiB or 1MiB");
 const RATE: FormError = FormError("a rate such as 500/s or 30/m");
 const PERCENT: FormError = FormError("a percentage such as 5% or 0.1%, at most 100%");
@@ -81,6 +91,26 @@ impl fmt::Display for Duration {
         match TIME_UNITS.iter().find(|(_, unit)| nanos > 0 && nanos.is_multiple_of(*unit)) {
             Some((name, unit)) => write!(f, "{}{name}", nanos / unit),
             None => f.write_str("0s"),
+        }
+    }
+}
+
+impl FromStr for Wait {
+    type Err = FormError;
+
+    fn from_str(text: &str) -> Result<Self, FormError> {
+        match text {
+            "forever" => Ok(Wait::Forever),
+            _ => text.parse::<Duration>().map(|Duration(span)| Wait::For(span)).map_err(|_| WAIT),
+        }
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wait::Forever => f.write_str("forever"),
+            Wait::For(span) => Duration(*span).fmt(f),
         }
     }
 }
@@ -230,6 +260,7 @@ macro_rules! written_as_text {
 
 written_as_text! {
     Duration: DURATION, r"^([0-9.]+(ns|us|ms|s|m|h|d))+$";
+    Wait: WAIT, r"^(forever|([0-9.]+(ns|us|ms|s|m|h|d))+)$";
     Size: SIZE, r"^[0-9.]+(B|kB|MB|GB|KiB|MiB|GiB)$";
     Rate: RATE, r"^[0-9.]+/[smh]$";
     Percent: PERCENT, r"^[0-9.]+%$";

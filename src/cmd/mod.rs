@@ -5,6 +5,7 @@
 
 pub mod completions;
 pub mod config;
+pub mod lock;
 pub mod man;
 pub mod probe;
 pub mod serve;

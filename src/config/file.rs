@@ -8,7 +8,7 @@ use clap::{Args, Command};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::knobs::{BreakerKnobs, Layer, ProbeKnobs, ServeKnobs};
+use super::knobs::{BreakerKnobs, Layer, LockKnobs, ProbeKnobs, ServeKnobs, StoreKnobs};
 use super::nearest;
 use super::target::Target;
 use crate::error::Error;
@@ -17,6 +17,8 @@ use crate::error::Error;
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct File {
+    /// Where shared state lives; without it, on this host.
+    pub store: StoreKnobs,
     /// What probe, load and tls can be pointed at by name.
     pub targets: BTreeMap<String, Target>,
     /// Settings by profile; `default` applies always, another one when it is chosen.
@@ -27,8 +29,12 @@ pub struct File {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Profile {
+    /// Where shared state lives, over the `[store]` of the file.
+    pub store: StoreKnobs,
     /// Circuit breakers.
     pub breaker: BreakerKnobs,
+    /// Locks.
+    pub lock: LockKnobs,
     /// The rounds of a probe.
     pub probe: ProbeKnobs,
     /// The HTTP server.
@@ -37,9 +43,11 @@ pub struct Profile {
 
 impl Layer for Profile {
     fn or(self, lower: Profile) -> Profile {
-        let Profile { breaker, probe, serve } = self;
+        let Profile { store, breaker, lock, probe, serve } = self;
         Profile {
+            store: store.or(lower.store),
             breaker: breaker.or(lower.breaker),
+            lock: lock.or(lower.lock),
             probe: probe.or(lower.probe),
             serve: serve.or(lower.serve),
         }
@@ -49,7 +57,13 @@ impl Layer for Profile {
 impl Profile {
     /// The settings that the environment has, read by the same definitions as the flags.
     pub(super) fn from_environment() -> Result<Profile, Error> {
-        Ok(Profile { breaker: section()?, probe: section()?, serve: section()? })
+        Ok(Profile {
+            store: section()?,
+            breaker: section()?,
+            lock: section()?,
+            probe: section()?,
+            serve: section()?,
+        })
     }
 }
 

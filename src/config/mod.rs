@@ -13,12 +13,19 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 
 pub use file::{File, Profile};
-pub use knobs::{BreakerKnobs, FailOn, Layer, ProbeKnobs, ServeKnobs};
+pub use knobs::{BreakerKnobs, FailOn, Layer, LockKnobs, ProbeKnobs, ServeKnobs, StoreKnobs};
 pub use origin::{Origin, Value, variable};
 pub use target::{Expect, Target};
 
 /// The lowest layer, embedded.
 pub const DEFAULTS: &str = include_str!("default.toml");
+
+/// The only setting that no file and no flag has.
+const PASSWORD: &str = "HARDY_STORE_PASSWORD";
+
+/// What commands that run under a lock find in their environment: no settings.
+const TOLD: [&str; 5] =
+    ["HARDY_LOCK_NAME", "HARDY_LOCK_TOKEN", "HARDY_LOCK_DEADLINE", "HARDY_LOCK_HANDLE", "HARDY_LOCK_HOLDER"];
 
 /// The word that stands for "no file at all".
 const NO_FILE: &str = "none";
@@ -65,6 +72,7 @@ impl Config {
         if let Some(profile) = file.profile.remove("default") {
             layers.push((Origin::Profile("default".to_owned()), profile));
         }
+        layers.push((Origin::File, Profile { store: file.store, ..Profile::default() }));
         layers.push((Origin::Default, defaults()?));
         let profile = layers.iter().fold(Profile::default(), |upper, (_, layer)| upper.or(layer.clone()));
         Ok(Config { path, targets: file.targets, profile, profiles, layers })
@@ -94,6 +102,39 @@ pub fn path_from_environment() -> Option<PathBuf> {
 /// Whether a variable is set, and not empty.
 pub fn is_in_environment(name: &str) -> bool {
     environment(name).is_some()
+}
+
+/// Where what must outlive a run is kept: `/var/lib/hardy` for root, else `$XDG_STATE_HOME/hardy`.
+///
+/// # Errors
+/// There is no home directory.
+pub fn state_directory() -> Result<PathBuf, Error> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/hardy"));
+    }
+    let given = environment("XDG_STATE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let usual = || environment("HOME").map(|home| Path::new(&home).join(".local/state"));
+    given.or_else(usual).map(|state| state.join("hardy")).ok_or_else(|| {
+        Error::usage("there is no directory for state: neither XDG_STATE_HOME nor HOME is set")
+            .hint("set one of them, or HARDY_STORE_DIRECTORY")
+    })
+}
+
+/// The password of the store's user, if the environment has one.
+pub fn store_password() -> Option<String> {
+    environment(PASSWORD).and_then(|value| value.into_string().ok())
+}
+
+/// What a command under a lock finds in its environment: its name and its token, if this is one.
+pub fn lock_from_environment() -> (Option<String>, Option<String>) {
+    let value = |name| environment(name).and_then(|value| value.into_string().ok());
+    (value("HARDY_LOCK_NAME"), value("HARDY_LOCK_TOKEN"))
+}
+
+/// The knobs of a section as variables, for a process of our own that is to have the same settings.
+pub fn as_variables(section: &str, knobs: &impl serde::Serialize) -> Vec<(String, String)> {
+    let Ok(toml::Value::Table(knobs)) = toml::Value::try_from(knobs) else { return Vec::new() };
+    knobs.iter().map(|(knob, value)| (variable(section, knob), plain(value))).collect()
 }
 
 /// The variables that name proxies, and what they hold; the HTTP client reads them itself.
@@ -193,11 +234,13 @@ fn plain(value: &toml::Value) -> String {
 
 /// Variables that look like settings and are none, each with the nearest one that is.
 pub fn unknown_variables() -> Vec<(String, Option<String>)> {
-    let known = origin::variables();
+    let mut known = origin::variables();
+    known.push(PASSWORD.to_owned());
     let sections: Vec<String> = origin::sections().iter().map(|section| variable(section, "")).collect();
     let unknown = environment_names()
         .into_iter()
-        .filter(|name| sections.iter().any(|section| name.starts_with(section)) && !known.contains(name));
+        .filter(|name| sections.iter().any(|section| name.starts_with(section)))
+        .filter(|name| !known.contains(name) && !TOLD.contains(&name.as_str()));
     unknown
         .map(|name| {
             let near = nearest(&name, known.iter().map(String::as_str)).map(str::to_owned);

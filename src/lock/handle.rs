@@ -19,6 +19,13 @@ pub struct Handle {
     pub id: String,
 }
 
+impl Handle {
+    /// The kind of its store: `local` or `etcd`.
+    pub fn kind(&self) -> &str {
+        self.store.split('-').next().unwrap_or_default()
+    }
+}
+
 /// A text that is no handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("expected a handle as `hardy lock acquire` prints it, STORE:NAME:TOKEN:ID")]

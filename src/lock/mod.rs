@@ -7,7 +7,11 @@
 
 mod error;
 mod etcd;
+mod fence;
 mod handle;
+mod hook;
+pub mod keeper;
+mod kept;
 mod local;
 mod name;
 mod queue;
@@ -22,7 +26,10 @@ use crate::clock::Boot;
 use crate::store;
 
 pub use error::Error;
+pub use fence::{Answer, FenceError, pass};
 pub use handle::{Handle, HandleError};
+pub use hook::on_change;
+pub use kept::Kept;
 pub use name::{LONGEST, Name, NameError};
 pub use queue::{Ahead, Member, Mode, Owner, Queue, holders};
 

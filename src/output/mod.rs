@@ -234,6 +234,17 @@ impl Console {
         }
     }
 
+    /// Asks a person at the terminal; none where nobody can answer.
+    pub fn confirm(&self, question: &str) -> Option<bool> {
+        if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+            return None;
+        }
+        let _ = write!(io::stderr().lock(), "{} [y/N] ", printable(question));
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).ok()?;
+        Some(matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
     /// A line on stderr with `--verbose`.
     pub fn detail(&self, text: &str) {
         if self.settings.verbose {

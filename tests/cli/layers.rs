@@ -33,7 +33,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("cli", &["cmd", "complete", "config", "exit", "output"]),
     ("complete", &["config"]),
-    ("app", &["config", "output", "shutdown"]),
+    ("app", &["config", "error", "exit", "output", "shutdown"]),
     ("shutdown", &["exit", "output"]),
     ("serve", &["http", "metrics", "text", "tls", "units"]),
     ("probe", &["breaker", "histogram", "http", "text", "tls", "units"]),

@@ -3,12 +3,16 @@
 //! its default stands in default.toml, from where the help takes it too.
 
 mod breaker;
+mod lock;
 mod probe;
 mod serve;
+mod store;
 
 pub use breaker::BreakerKnobs;
+pub use lock::LockKnobs;
 pub use probe::{FailOn, ProbeKnobs};
 pub use serve::ServeKnobs;
+pub use store::StoreKnobs;
 
 /// One layer of a section over a lower one.
 pub trait Layer {

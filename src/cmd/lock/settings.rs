@@ -1,0 +1,267 @@
+//! What the store's settings mean, and how a lock is asked for.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::app::App;
+use crate::config::{self, Config, Layer, LockKnobs, StoreKnobs, need};
+use crate::error::Error;
+use crate::lock::{self, Kept, Locks, Mode, Name, Owner, Patience, Tie, Wanted};
+use crate::store::{Settings, etcd, local};
+use crate::units::Wait;
+
+use super::refused::explained;
+
+/// A shorter lease than this cannot be renewed in time by anybody.
+const SHORTEST: Duration = Duration::from_millis(500);
+
+/// The word that stands for the store of this host.
+const NO_ENDPOINTS: &str = "none";
+
+/// The flags of every lock command.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct StoreArgs {
+    #[command(flatten)]
+    knobs: StoreKnobs,
+}
+
+impl StoreArgs {
+    /// The locks of the store that is configured.
+    pub fn open(&self, config: &Config) -> Result<Locks, Error> {
+        let (settings, prefix) = store(self.merged(config))?;
+        Locks::open(&settings, &prefix).map_err(explained)
+    }
+
+    /// The same store, as variables for a process of our own.
+    pub fn variables(&self, config: &Config) -> Vec<(String, String)> {
+        config::as_variables("store", &self.merged(config))
+    }
+
+    fn merged(&self, config: &Config) -> StoreKnobs {
+        self.knobs.clone().or(config.profile.store.clone())
+    }
+}
+
+/// The store, and what is put before the names of its locks.
+///
+/// # Errors
+/// What cannot be meant, by its key.
+pub fn store(knobs: StoreKnobs) -> Result<(Settings, String), Error> {
+    let endpoints = knobs.endpoints.unwrap_or_default();
+    let endpoints: Vec<String> =
+        endpoints.into_iter().filter(|endpoint| !endpoint.is_empty() && endpoint != NO_ENDPOINTS).collect();
+    if endpoints.is_empty() {
+        let directory = knobs.directory.map_or_else(config::state_directory, Ok)?;
+        let allow_network = need(knobs.allow_network, "store.allow_network")?;
+        return Ok((Settings::Local(local::Settings { directory, allow_network }), String::new()));
+    }
+    endpoints.iter().try_for_each(|endpoint| checked(endpoint))?;
+    if knobs.cert.is_some() != knobs.key.is_some() {
+        return Err(Error::usage("store.cert and store.key belong together: one of them is missing"));
+    }
+    let user = knobs.user.map(|name| password(knobs.password_file).map(|password| (name, password)));
+    let settings = etcd::Settings {
+        endpoints,
+        ca: knobs.ca,
+        cert: knobs.cert,
+        key: knobs.key,
+        user: user.transpose()?,
+        timeout: need(knobs.timeout, "store.timeout")?.0,
+    };
+    Ok((Settings::Etcd(settings), need(knobs.lock_prefix, "store.lock_prefix")?))
+}
+
+/// An endpoint is nothing but scheme, host and port.
+fn checked(endpoint: &str) -> Result<(), Error> {
+    let rest = ["http://", "https://"].iter().find_map(|scheme| endpoint.strip_prefix(scheme));
+    let good = rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '@', '?', '#', ' ']));
+    if good {
+        return Ok(());
+    }
+    let shown = crate::text::without_secrets(endpoint);
+    let error = Error::usage(format!("{shown:?} is no endpoint of etcd"));
+    Err(error.hint("give http://HOST:PORT or https://HOST:PORT, as in --endpoints http://127.0.0.1:2379"))
+}
+
+fn password(file: Option<PathBuf>) -> Result<String, Error> {
+    if let Some(path) = file {
+        let wrong =
+            |e| Error::usage(format!("cannot read store.password_file {}", path.display())).because(e);
+        let text = std::fs::read_to_string(&path).map_err(wrong)?;
+        return Ok(text.lines().next().unwrap_or_default().to_owned());
+    }
+    let missing = || {
+        Error::usage("store.user is set, and no password for it")
+            .hint("set HARDY_STORE_PASSWORD, or store.password_file")
+    };
+    config::store_password().ok_or_else(missing)
+}
+
+/// How a lock is asked for: the flags of `acquire` and `run`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct WantArgs {
+    /// The lock: any text without control characters, such as my-lock or db/migrate
+    #[arg(value_name = "NAME", add = super::found::names())]
+    pub name: Name,
+    /// Do not wait: exit 75 if others hold it
+    #[arg(long = "try", alias = "nonblock", conflicts_with = "wait")]
+    pub try_only: bool,
+    /// Share it with others that ask for --shared
+    #[arg(long, short, conflicts_with = "slots")]
+    pub shared: bool,
+    /// A semaphore: share it with N-1 others
+    #[arg(long, value_name = "N")]
+    pub slots: Option<NonZeroU32>,
+    /// Why, for others to read in `lock status`
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// The longest reason in bytes: it is kept in the store with every holder and waiter.
+const LONGEST_REASON: usize = 1000;
+
+impl WantArgs {
+    /// What is asked of the store.
+    pub fn wanted(&self, knobs: &LockKnobs, pid: u32, tie: Tie) -> Result<Wanted, Error> {
+        if self.reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_REASON) {
+            return Err(Error::usage(format!("--reason has at most {LONGEST_REASON} bytes")));
+        }
+        let mode = match self.slots {
+            Some(slots) => Mode::Slots(slots),
+            None if self.shared => Mode::Shared,
+            None => Mode::Exclusive,
+        };
+        let patience = match need(knobs.wait, "lock.wait")? {
+            _ if self.try_only => Patience::Try,
+            Wait::For(Duration::ZERO) => Patience::Try,
+            Wait::For(time) => Patience::For(time),
+            Wait::Forever => Patience::Forever,
+        };
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let owner = Owner { host, pid, reason: self.reason.clone() };
+        Ok(Wanted { name: self.name.clone(), mode, ttl: ttl(knobs.ttl)?, patience, owner, tie })
+    }
+}
+
+/// A lease that can be renewed.
+///
+/// # Errors
+/// It is too short.
+pub fn ttl(knob: Option<crate::units::Duration>) -> Result<Duration, Error> {
+    match need(knob, "lock.ttl")?.0 {
+        short if short < SHORTEST => Err(Error::usage(format!(
+            "lock.ttl must be at least {}, not {}",
+            crate::units::Duration(SHORTEST),
+            crate::units::Duration(short)
+        ))),
+        long => Ok(long),
+    }
+}
+
+/// The knobs of `lock`: flags over profile.
+pub fn knobs(typed: &LockKnobs, config: &Config) -> LockKnobs {
+    typed.clone().or(config.profile.lock.clone())
+}
+
+/// The handles that are kept on this host.
+fn kept() -> Result<Kept, Error> {
+    config::state_directory().map(|state| Kept::below(&state))
+}
+
+/// Keeps the handle for `release` and `renew`. Without that it still is printed.
+pub fn keep(handle: &lock::Handle, app: &App) {
+    let kept = kept().map_err(|e| e.to_string());
+    if let Err(error) = kept.and_then(|kept| kept.keep(handle).map_err(|e| e.to_string())) {
+        app.console.warn(&format!("the handle is not kept on this host ({error}): pass it with --handle"));
+    }
+}
+
+/// The handle is of no use any more.
+pub fn forget(handle: &lock::Handle) {
+    // Where there is no directory for state, nothing was kept.
+    if let Ok(kept) = kept() {
+        kept.forget(handle);
+    }
+}
+
+/// The handle that was given, or the one that is kept here.
+///
+/// # Errors
+/// None, or more than one that could be meant.
+pub async fn handle(given: Option<&str>, name: &Name, locks: &Locks) -> Result<lock::Handle, Error> {
+    if let Some(given) = given {
+        let handle = read(given)?;
+        if handle.name != *name {
+            return Err(Error::usage(format!("the handle is one of {}, not of {name}", handle.name)));
+        }
+        return Ok(handle);
+    }
+    let mut handles = kept()?.of(locks.kind(), name);
+    if handles.len() > 1 {
+        let queue = locks.status(name).await.map_err(explained)?;
+        let holds = |handle: &lock::Handle| queue.holders.iter().any(|holder| holder.id == handle.id);
+        let newest = handles.last().cloned();
+        handles.retain(holds);
+        // All are lost: the newest one says so best.
+        if handles.is_empty() {
+            handles.extend(newest);
+        }
+    }
+    match handles.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Error::usage(format!("no handle of {name} is kept on this host"))
+            .hint("give the one that `lock acquire` printed: --handle TEXT, a file, or - for stdin")),
+        several => {
+            let list: Vec<String> = several.iter().map(ToString::to_string).collect();
+            let error = Error::usage(format!("{} handles of {name} are kept on this host", several.len()));
+            Err(error.hint(format!("say which one with --handle: {}", list.join(", "))))
+        }
+    }
+}
+
+/// A handle as it is, `-` for stdin, or a file that holds one.
+fn read(given: &str) -> Result<lock::Handle, Error> {
+    if let Ok(handle) = given.parse() {
+        return Ok(handle);
+    }
+    let text = match given {
+        "-" => std::io::read_to_string(std::io::stdin().lock()),
+        path => std::fs::read_to_string(path),
+    };
+    let text = text.map_err(|e| {
+        Error::usage(format!("{given:?} is no handle, and no file that holds one")).because(e)
+    })?;
+    text.parse().map_err(|e| Error::usage(format!("{given:?} holds no handle")).because(e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(text: &str) -> Result<(Settings, String), String> {
+        let defaults = Config::load(&config::Source { path: Some("none".into()), profile: None }).unwrap();
+        let knobs: StoreKnobs = toml::from_str(text).unwrap();
+        store(knobs.or(defaults.profile.store)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn without_endpoints_it_is_this_host() {
+        for text in ["", "endpoints = []", "endpoints = [\"none\"]"] {
+            let text = format!("{text}\ndirectory = \"/d\"");
+            assert!(matches!(of(&text), Ok((Settings::Local(s), _)) if s.directory.as_os_str() == "/d"));
+        }
+        let (settings, prefix) = of("endpoints = [\"https://h:1\"]\nlock_prefix = \"p/\"").unwrap();
+        assert!(matches!(settings, Settings::Etcd(s) if s.endpoints == ["https://h:1"]) && prefix == "p/");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for endpoint in ["h:1", "ftp://h", "http://", "http://u:p@h:1", "http://h:1/x"] {
+            let error = of(&format!("endpoints = [{endpoint:?}]")).unwrap_err();
+            assert!(error.ends_with("is no endpoint of etcd") && !error.contains(":p@"), "{error}");
+        }
+        assert!(of("endpoints = [\"http://h:1\"]\ncert = \"c\"").unwrap_err().contains("store.key"));
+        assert!(of("endpoints = [\"http://h:1\"]\nuser = \"u\"").unwrap_err().contains("password"));
+    }
+}
