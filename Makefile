@@ -34,7 +34,7 @@ test:
 	$(CARGO) test --locked
 
 bench:
-	@tests/setup/install $(BUILDS) wrk nginx:nginx-light go:golang-go etcdctl:etcd-client taskset:util-linux
+	@tests/setup/install $(BUILDS) wrk nginx:nginx-light go:golang-go etcdctl:etcd-client etcd:etcd-server taskset:util-linux
 	$(CARGO) bench --locked --bench breaker -- --noplot
 	$(CARGO) bench --locked --bench peers
 

@@ -7,6 +7,7 @@
 
 mod breaker;
 mod floor;
+mod lock;
 mod process;
 mod scale;
 mod serve;
@@ -76,7 +77,8 @@ fn main() {
     println!("\nMachine: {}\n", process::machine());
     println!("| what | unit | hardy | against | theirs | ratio | goal | met |");
     println!("|---|---|---|---|---|---|---|---|");
-    let rows = serve::rows().into_iter().chain([breaker::row(), startup::row()]);
+    let rows = serve::rows().into_iter().chain([breaker::row(), startup::row()]).chain(lock::rows());
     rows.for_each(|row| row.print());
     scale::print();
+    lock::print_queues();
 }

@@ -14,9 +14,10 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Below the directory for state.
+    /// Those of this user, below the directory for state, which several users may share.
     pub fn below(state: &Path) -> Kept {
-        Kept { directory: state.join("handles") }
+        let user = rustix::process::geteuid().as_raw();
+        Kept { directory: state.join(format!("handles-{user}")) }
     }
 
     /// Keeps it, with mode 0600.

@@ -80,16 +80,22 @@ pub struct Process {
 impl Process {
     /// Starts the command; its stderr is read line by line.
     pub fn start(command: &mut Command) -> Process {
-        let mut child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
-        let stderr = child.stderr.take().expect("stderr is piped");
+        let child = command.stderr(Stdio::piped()).spawn().expect("the program starts");
+        Process::of(child)
+    }
+
+    /// Takes over a child; its stderr, if that is piped, is read line by line.
+    pub fn of(mut child: Child) -> Process {
         let (sender, lines) = channel();
-        std::thread::spawn(move || {
-            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if sender.send(line).is_err() {
-                    break;
+        if let Some(stderr) = child.stderr.take() {
+            std::thread::spawn(move || {
+                for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        break;
+                    }
                 }
-            }
-        });
+            });
+        }
         Process { child, lines, seen: Vec::new() }
     }
 

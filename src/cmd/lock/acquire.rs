@@ -131,7 +131,7 @@ async fn acquire(args: Args, app: &App) -> Result<Exit, Error> {
     if let Some(order) = keeper {
         give_to_keeper(&order, &grant, &locks).await?;
     }
-    settings::keep(&grant.handle, app);
+    args.store.keep(&grant.handle, app);
     app.console.interactive_note(&told(&grant, pid, args.keep_alive_for_pid.is_some()));
     app.finish(&Report(Got::new(&grant.handle, grant.lease, grant.waited)))
 }

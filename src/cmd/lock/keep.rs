@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::refused::explained;
-use super::settings::{self, StoreArgs};
+use super::settings::StoreArgs;
 use crate::app::App;
 use crate::clock::Boot;
 use crate::error::Error;
@@ -36,7 +36,7 @@ pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
     keeper::leave_session();
     let ready = || drop(app.console.emit_text(&format!("{}\n", keeper::READY)));
     let kept = keeper::keep_for(&locks, &args.handle, &process, until, ready, &app.shutdown.token).await;
-    settings::forget(&args.handle);
+    args.store.forget(&args.handle, &app.config);
     kept.map_err(explained)?;
     Ok(Exit::GOOD)
 }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::refused::explained;
-use super::settings::{self, StoreArgs};
+use super::settings::StoreArgs;
 use crate::app::App;
 use crate::error::Error;
 use crate::exit::Verdict;
@@ -57,10 +57,10 @@ impl output::Report for Report {
 /// Releases it; a handle that is of no use any more is forgotten.
 pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
     let locks = args.store.open(&app.config)?;
-    let handle = settings::handle(args.handle.as_deref(), &args.name, &locks).await?;
+    let handle = args.store.handle(args.handle.as_deref(), &args.name, &locks, &app.config).await?;
     let released = locks.release(&handle).await;
     if matches!(released, Ok(()) | Err(crate::lock::Error::Lost { .. })) {
-        settings::forget(&handle);
+        args.store.forget(&handle, &app.config);
     }
     released.map_err(explained)?;
     Ok(Report { name: handle.name.to_string(), store: handle.store, token: handle.token })

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::found::Got;
 use super::refused::explained;
-use super::settings::{self, StoreArgs};
+use super::settings::StoreArgs;
 use crate::app::App;
 use crate::error::Error;
 use crate::exit::Verdict;
@@ -55,7 +55,7 @@ impl output::Report for Report {
 /// Renews it.
 pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
     let locks = args.store.open(&app.config)?;
-    let handle = settings::handle(args.handle.as_deref(), &args.name, &locks).await?;
+    let handle = args.store.handle(args.handle.as_deref(), &args.name, &locks, &app.config).await?;
     let lease = locks.renew(&handle).await.map_err(explained)?;
     Ok(Report(Got::new(&handle, Some(lease), Duration::ZERO)))
 }

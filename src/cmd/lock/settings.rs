@@ -38,6 +38,48 @@ impl StoreArgs {
         config::as_variables("store", &self.merged(config))
     }
 
+    /// Keeps the handle for `release` and `renew`. Without that it still is printed.
+    pub fn keep(&self, handle: &lock::Handle, app: &App) {
+        let kept = self.kept(&app.config).map_err(|e| e.to_string());
+        if let Err(error) = kept.and_then(|kept| kept.keep(handle).map_err(|e| e.to_string())) {
+            let text = format!("the handle is not kept on this host ({error}): pass it with --handle");
+            app.console.warn(&text);
+        }
+    }
+
+    /// The handle is of no use any more.
+    pub fn forget(&self, handle: &lock::Handle, config: &Config) {
+        // Where there is no directory for state, nothing was kept.
+        if let Ok(kept) = self.kept(config) {
+            kept.forget(handle);
+        }
+    }
+
+    /// The handle that was given, or the one that is kept here.
+    ///
+    /// # Errors
+    /// None, or more than one that could be meant.
+    pub async fn handle(
+        &self,
+        given: Option<&str>,
+        name: &Name,
+        locks: &Locks,
+        config: &Config,
+    ) -> Result<lock::Handle, Error> {
+        match given {
+            Some(given) => match read(given)? {
+                handle if handle.name == *name => Ok(handle),
+                other => Err(Error::usage(format!("the handle is one of {}, not of {name}", other.name))),
+            },
+            None => only(self.kept(config)?.of(locks.kind(), name), name, locks).await,
+        }
+    }
+
+    fn kept(&self, config: &Config) -> Result<Kept, Error> {
+        let directory = self.merged(config).directory;
+        directory.map_or_else(config::state_directory, Ok).map(|state| Kept::below(&state))
+    }
+
     fn merged(&self, config: &Config) -> StoreKnobs {
         self.knobs.clone().or(config.profile.store.clone())
     }
@@ -164,46 +206,12 @@ pub fn knobs(typed: &LockKnobs, config: &Config) -> LockKnobs {
     typed.clone().or(config.profile.lock.clone())
 }
 
-/// The handles that are kept on this host.
-fn kept() -> Result<Kept, Error> {
-    config::state_directory().map(|state| Kept::below(&state))
-}
-
-/// Keeps the handle for `release` and `renew`. Without that it still is printed.
-pub fn keep(handle: &lock::Handle, app: &App) {
-    let kept = kept().map_err(|e| e.to_string());
-    if let Err(error) = kept.and_then(|kept| kept.keep(handle).map_err(|e| e.to_string())) {
-        app.console.warn(&format!("the handle is not kept on this host ({error}): pass it with --handle"));
-    }
-}
-
-/// The handle is of no use any more.
-pub fn forget(handle: &lock::Handle) {
-    // Where there is no directory for state, nothing was kept.
-    if let Ok(kept) = kept() {
-        kept.forget(handle);
-    }
-}
-
-/// The handle that was given, or the one that is kept here.
-///
-/// # Errors
-/// None, or more than one that could be meant.
-pub async fn handle(given: Option<&str>, name: &Name, locks: &Locks) -> Result<lock::Handle, Error> {
-    if let Some(given) = given {
-        let handle = read(given)?;
-        if handle.name != *name {
-            return Err(Error::usage(format!("the handle is one of {}, not of {name}", handle.name)));
-        }
-        return Ok(handle);
-    }
-    let mut handles = kept()?.of(locks.kind(), name);
+/// The only one of the kept handles that still holds; if none does, the newest one says so best.
+async fn only(mut handles: Vec<lock::Handle>, name: &Name, locks: &Locks) -> Result<lock::Handle, Error> {
     if handles.len() > 1 {
         let queue = locks.status(name).await.map_err(explained)?;
-        let holds = |handle: &lock::Handle| queue.holders.iter().any(|holder| holder.id == handle.id);
         let newest = handles.last().cloned();
-        handles.retain(holds);
-        // All are lost: the newest one says so best.
+        handles.retain(|handle| queue.holders.iter().any(|holder| holder.id == handle.id));
         if handles.is_empty() {
             handles.extend(newest);
         }

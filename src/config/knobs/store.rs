@@ -47,7 +47,7 @@ pub struct StoreKnobs {
     /// Without it a lock has its bare name, as etcdctl and Go's clients call it, and they exclude each other.
     #[arg(long = "prefix", value_name = "TEXT", env = "HARDY_STORE_LOCK_PREFIX", hide_short_help = true)]
     pub lock_prefix: Option<String>,
-    /// Directory of this host's store [default: /var/lib/hardy, or below $XDG_STATE_HOME]
+    /// Directory of this host's store, and of kept handles
     ///
     /// For root /var/lib/hardy, for others $XDG_STATE_HOME/hardy or ~/.local/state/hardy. Users of one host share
     /// locks through a directory that all of them can write to.

@@ -1,0 +1,4 @@
+//! `hardy lock`, in every store.
+
+mod contract;
+mod store;
