@@ -1,83 +1,118 @@
-//! The lock on one host.
+//! The lock on one host: files in a directory, and kernel locks on them that end with their processes.
+//!
+//! Whoever changes anything holds the lock's guard, for microseconds. A fencing token comes from the `ledger`, an
+//! `entry` is a holder or a waiter. Nothing is polled, and the wall clock decides nothing.
 
-use std::os::fd::BorrowedFd;
-use std::time::Duration;
+mod acquire;
+mod entry;
+mod folder;
+mod held;
+mod ledger;
+mod look;
+#[cfg(test)]
+mod tests;
+mod vigil;
+
+use std::fs;
+
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::{Ahead, Error, Grant, Handle, Lease, Member, Name, Queue, Standing, Wanted};
-use crate::store::{self, local};
+use super::{Ahead, Error, Handle, Lease, Member, Name, Queue, Standing, Wanted};
+use crate::store::local::{Directory, Settings, failed};
+use acquire::{Attempt, Begun};
+use entry::Found;
+use folder::Folder;
+pub use held::Held;
 
 /// The locks of the store.
-pub struct Locks {}
-
-fn missing() -> Error {
-    let _ = Duration::ZERO;
-    store::Error::new("not built yet").into()
+pub struct Locks {
+    store: Directory,
 }
 
 impl Locks {
-    pub fn open(_: &local::Settings) -> Result<Locks, Error> {
-        Ok(Locks {})
+    /// See [`super::Locks::open`].
+    pub fn open(settings: &Settings) -> Result<Locks, Error> {
+        Ok(Locks { store: Directory::open(settings)? })
     }
 
+    fn folder(&self, name: &Name) -> Result<Folder, Error> {
+        Folder::of(&self.store, name)
+    }
+
+    /// See [`super::Locks::acquire`].
     pub async fn acquire(
         &self,
-        _: &Wanted,
-        _: &watch::Sender<Ahead>,
-        _: &CancellationToken,
+        wanted: &Wanted,
+        ahead: &watch::Sender<Ahead>,
+        cancel: &CancellationToken,
     ) -> Result<Held, Error> {
-        Err(missing())
+        if cancel.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        let attempt = Attempt::new(&self.store, wanted)?;
+        match attempt.begin().await? {
+            Begun::Held(held) => Ok(held),
+            Begun::Waits(waiter, last) => attempt.wait(waiter, last, ahead, cancel).await,
+        }
     }
 
-    pub async fn renew(&self, _: &Handle) -> Result<Lease, Error> {
-        Err(missing())
+    /// See [`super::Locks::renew`].
+    pub async fn renew(&self, handle: &Handle) -> Result<Lease, Error> {
+        self.refuse_other(handle)?;
+        held::renew(&self.folder(&handle.name)?, handle).await
     }
 
-    pub async fn release(&self, _: &Handle) -> Result<(), Error> {
-        Err(missing())
+    /// See [`super::Locks::release`].
+    pub async fn release(&self, handle: &Handle) -> Result<(), Error> {
+        self.refuse_other(handle)?;
+        held::release(&self.folder(&handle.name)?, handle).await
     }
 
-    pub async fn status(&self, _: &Name) -> Result<Queue, Error> {
-        Err(missing())
+    fn refuse_other(&self, handle: &Handle) -> Result<(), Error> {
+        let here = format!("local-{}", self.store.id()?);
+        if handle.store == here { Ok(()) } else { Err(Error::OtherStore { handle: handle.clone(), here }) }
     }
 
+    /// See [`super::Locks::status`].
+    pub async fn status(&self, name: &Name) -> Result<Queue, Error> {
+        Ok(look::queue(&self.folder(name)?)?)
+    }
+
+    /// See [`super::Locks::names`].
     pub async fn names(&self) -> Result<Vec<Name>, Error> {
-        Err(missing())
+        Ok(look::names(&self.store)?)
     }
 
-    pub async fn watch(&self, _: &Name, _: &mpsc::Sender<Queue>, _: &CancellationToken) -> Result<(), Error> {
-        Err(missing())
+    /// See [`super::Locks::watch`].
+    pub async fn watch(
+        &self,
+        name: &Name,
+        changes: &mpsc::Sender<Queue>,
+        cancel: &CancellationToken,
+    ) -> Result<(), Error> {
+        let folder = self.folder(name)?;
+        tokio::select! {
+            ended = look::report_changes(&folder, changes) => Ok(ended?),
+            () = cancel.cancelled() => Ok(()),
+        }
     }
 
-    pub async fn take_away(&self, _: &Name) -> Result<Vec<Member>, Error> {
-        Err(missing())
+    /// See [`super::Locks::take_away`].
+    pub async fn take_away(&self, name: &Name) -> Result<Vec<Member>, Error> {
+        let folder = self.folder(name)?;
+        let Some(_guard) = folder.guard().await? else { return Ok(Vec::new()) };
+        let holders = folder.live_holders(true)?;
+        for holder in &holders {
+            fs::remove_file(&holder.path).map_err(|e| failed("remove", &holder.path, e))?;
+        }
+        // The first in the queue sleeps on files that their owners still keep open.
+        folder.ring();
+        Ok(holders.iter().map(Found::member).collect())
     }
 
-    pub async fn standing(&self, _: &Name, _: u64) -> Result<Standing, Error> {
-        Err(missing())
-    }
-}
-
-/// A lock in the hands of this process.
-pub struct Held {
-    grant: Grant,
-}
-
-impl Held {
-    pub fn grant(&self) -> &Grant {
-        &self.grant
-    }
-
-    pub async fn keep(&self, _: &watch::Sender<Option<Lease>>, _: &CancellationToken) -> Result<(), Error> {
-        Err(missing())
-    }
-
-    pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    pub async fn release(self) -> Result<(), Error> {
-        Err(missing())
+    /// See [`super::Locks::standing`].
+    pub async fn standing(&self, name: &Name, token: u64) -> Result<Standing, Error> {
+        Ok(look::standing(&self.folder(name)?, token)?)
     }
 }
