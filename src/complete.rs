@@ -1,7 +1,7 @@
 //! Candidates that only a look at the config, or at a store, can tell: targets, profiles, locks.
 //! Silent on every failure: a shell that is completing has no use for an error.
 
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap_complete::CompleteEnv;
@@ -38,9 +38,14 @@ fn candidates(names: Vec<String>) -> Vec<CompletionCandidate> {
 
 /// The config that the half-typed line would use: `--config` there, else the usual places.
 fn source() -> config::Source {
-    let words: Vec<_> = std::env::args_os().collect();
-    let after_flag = words.windows(2).find(|pair| pair[0] == OsStr::new("--config")).map(|pair| &pair[1]);
-    let joined = words.iter().find_map(|word| word.to_str()?.strip_prefix("--config="));
-    let path = after_flag.map(PathBuf::from).or_else(|| joined.map(PathBuf::from));
+    let path = typed("--config").map(PathBuf::from);
     config::Source { path: path.or_else(config::path_from_environment), profile: None }
+}
+
+/// The value of a flag in the half-typed line.
+pub fn typed(flag: &str) -> Option<OsString> {
+    let words: Vec<_> = std::env::args_os().collect();
+    let after = words.windows(2).find(|pair| pair[0] == flag).map(|pair| pair[1].clone());
+    let joined = || words.iter().find_map(|word| word.to_str()?.strip_prefix(flag)?.strip_prefix('='));
+    after.or_else(|| joined().map(OsString::from))
 }

@@ -45,7 +45,8 @@ impl Etcd {
         let endpoints: Vec<String> = ports.iter().map(|(client, _)| url(*client)).collect();
         let etcd = Etcd { members, endpoints: endpoints.join(","), _data: data };
         let end = Instant::now() + Duration::from_secs(30);
-        while !etcd.etcdctl(&["endpoint", "health"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success()) {
+        while !etcd.etcdctl(&["endpoint", "health"]).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+        {
             assert!(Instant::now() < end, "etcd does not become healthy");
         }
         etcd
@@ -152,9 +153,8 @@ fn hand_over(directory: &TempDir, cluster: &Etcd) -> Row {
 /// Milliseconds per hand-over when `count` waiters, each with `true` to run, stand behind one holder.
 fn drain(count: usize, lock: impl Fn(&[&str]) -> Command) -> f64 {
     let (mut holder, mut stdout) = holder(&lock);
-    let mut waiters: Vec<Child> = (0..count)
-        .map(|_| lock(&["true"]).stderr(Stdio::null()).spawn().expect("a waiter starts"))
-        .collect();
+    let mut waiters: Vec<Child> =
+        (0..count).map(|_| lock(&["true"]).stderr(Stdio::null()).spawn().expect("a waiter starts")).collect();
     settled(&waiters);
     let start = Instant::now();
     drop(holder.stdin.take());

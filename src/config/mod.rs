@@ -84,6 +84,14 @@ impl Config {
     }
 }
 
+/// The settings of the environment alone, for those who come before the command line is parsed.
+///
+/// # Errors
+/// A variable holds no value of its setting.
+pub fn from_environment() -> Result<Profile, Error> {
+    Profile::from_environment()
+}
+
 /// A setting that the embedded defaults always have; the error names one that they have not.
 pub fn need<T>(value: Option<T>, name: &str) -> Result<T, Error> {
     value.ok_or_else(|| Error::usage(format!("the setting {name} has no value and no default")))

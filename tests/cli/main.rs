@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test, a panic is the report")]
 
 mod config;
+mod etcd;
 mod fixtures;
 mod layers;
+mod lock;
 mod pages;
 mod probe;
 mod probe_exec;

@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::settings::StoreArgs;
 use crate::complete;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::lock::{self, Grant, Lease, Locks, Mode};
 use crate::units::{Duration as Shown, brief};
 
@@ -83,11 +84,10 @@ pub fn ago(since: Option<Timestamp>) -> String {
     whole(Duration::try_from(age).unwrap_or_default())
 }
 
-/// A time for people, in whole seconds from one second on.
+/// A time for people, in whole seconds below a minute.
 pub fn whole(time: Duration) -> String {
     match time.as_secs() {
-        0 => brief(time),
-        1..60 => format!("{}s", time.as_secs()),
+        seconds @ 0..60 => format!("{seconds}s"),
         _ => brief(time),
     }
 }
@@ -138,7 +138,11 @@ pub fn other_ttl(asked: Duration, grant: &Grant) -> Option<String> {
 pub fn names() -> ArgValueCandidates {
     complete::found(|source| {
         let config = Config::load(source).ok()?;
-        let locks = super::settings::StoreArgs::default().open(&config).ok()?;
+        let mut knobs = config::from_environment().ok()?.store;
+        if let Some(endpoints) = complete::typed("--endpoints") {
+            knobs.endpoints = Some(endpoints.to_str()?.split(',').map(str::to_owned).collect());
+        }
+        let locks = StoreArgs::of(knobs).open(&config).ok()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
         let names = runtime.block_on(async { tokio::time::timeout(PATIENCE, listed(&locks)).await.ok() });
         runtime.shutdown_background();

@@ -1,5 +1,7 @@
 //! What a lock's errors mean for the command line: words, a next step, an exit code.
 
+use std::time::Duration;
+
 use crate::app::App;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -8,7 +10,10 @@ use crate::units::{brief, counted};
 
 use super::found::who;
 
-/// The exit code in place of 75 and 3.
+/// Who did not wait wants to read of no time.
+const WORTH_TELLING: Duration = Duration::from_millis(100);
+
+/// The exit code in place of 75.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct BusyArgs {
     /// Exit with N in place of 75 when others hold it
@@ -51,7 +56,10 @@ pub fn explained(error: lock::Error) -> Error {
                 0 => String::new(),
                 some => format!(", {} before this one", counted(some, "waiter")),
             };
-            let after = if waited.is_zero() { String::new() } else { format!(" after {}", brief(waited)) };
+            let after = match waited {
+                short if short < WORTH_TELLING => String::new(),
+                long => format!(" after {}", brief(long)),
+            };
             Error::refused(format!("{name} is held{by}{more}{queue}{after}"))
                 .hint(format!("`hardy lock status {name}` shows the queue; --wait D waits longer"))
         }

@@ -27,6 +27,11 @@ pub struct StoreArgs {
 }
 
 impl StoreArgs {
+    /// As if these were typed.
+    pub fn of(knobs: StoreKnobs) -> StoreArgs {
+        StoreArgs { knobs }
+    }
+
     /// The locks of the store that is configured.
     pub fn open(&self, config: &Config) -> Result<Locks, Error> {
         let (settings, prefix) = store(self.merged(config))?;
