@@ -1,7 +1,32 @@
-//! A cluster of etcd: one client per endpoint with our own rotation, a deadline on every call.
+//! A cluster of etcd: one client per endpoint with our own rotation, a deadline on every call. What is called here can
+//! be called twice without harm, so that a call whose answer got lost is simply made again.
+//!
+//! It knows nothing of locks, and never shows a password.
+
+mod calls;
+mod endpoint;
+mod fault;
+mod read;
+mod watch;
 
 use std::path::PathBuf;
 use std::time::Duration;
+
+use tokio::sync::watch as cell;
+
+use crate::clock::Boot;
+use crate::store::Error;
+
+use endpoint::{Endpoint, Identity};
+use fault::{Fault, Reasons};
+
+pub use calls::Alive;
+pub use etcd_client::{
+    Compare, CompareOp, GetOptions, KeyValue, PutOptions, SortOrder, SortTarget, Txn, TxnOp,
+};
+pub use fault::Failure;
+pub use read::{Read, TxnRead};
+pub use watch::{Ended, Watch, Watched};
 
 /// How to reach it.
 #[derive(Clone)]
@@ -25,4 +50,118 @@ impl std::fmt::Debug for Settings {
         // Not the password.
         f.debug_struct("Settings").field("endpoints", &self.endpoints).finish_non_exhaustive()
     }
+}
+
+/// Between two rounds over all endpoints; it doubles up to the longest.
+const PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// How long to try.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Go on until then, whatever happens; without it, once over all endpoints, and again only while the cluster says
+    /// that it is looking for a leader.
+    pub until: Option<Boot>,
+    /// The longest time for one endpoint, where it is less than [`Settings::timeout`].
+    pub each: Option<Duration>,
+}
+
+impl Effort {
+    /// Once over all endpoints.
+    pub const ONCE: Effort = Effort { until: None, each: None };
+
+    /// Again and again until then.
+    pub const fn until(then: Boot) -> Effort {
+        Effort { until: Some(then), each: None }
+    }
+}
+
+/// A cluster, connected to when it is first asked.
+pub struct Etcd {
+    endpoints: Vec<Endpoint>,
+    /// The endpoint that answered last; watches follow it.
+    current: cell::Sender<usize>,
+    timeout: Duration,
+}
+
+impl Etcd {
+    /// Reads the certificates; connects to nothing.
+    ///
+    /// # Errors
+    /// Certificates or a key that cannot be read; no endpoint at all.
+    pub fn open(settings: &Settings) -> Result<Etcd, Error> {
+        if settings.endpoints.is_empty() {
+            return Err(Error::new("no endpoint of etcd is given"));
+        }
+        let identity = Identity::read(settings)?;
+        let endpoints =
+            settings.endpoints.iter().map(|url| Endpoint::new(url, settings, &identity)).collect();
+        Ok(Etcd { endpoints, current: cell::Sender::new(0), timeout: settings.timeout })
+    }
+
+    /// How long a call takes at most when no endpoint answers.
+    pub fn round(&self) -> Duration {
+        self.timeout.saturating_mul(u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX))
+    }
+
+    /// Runs `op` against one endpoint after the other. `object`: what it is about, for the error. With the answer
+    /// comes the number of the attempt, from 0, and of the endpoint.
+    async fn call<T, F>(
+        &self,
+        object: &str,
+        effort: Effort,
+        op: impl Fn(etcd_client::Client) -> F,
+    ) -> Result<Answer<T>, Failure>
+    where
+        F: Future<Output = Result<T, etcd_client::Error>>,
+    {
+        let end = effort.until.unwrap_or_else(|| Boot::now() + self.round());
+        let each = effort.each.map_or(self.timeout, |each| each.min(self.timeout));
+        let mut reasons = Reasons::new(self.endpoints.iter().map(|endpoint| endpoint.url.as_str()));
+        let mut pause = PAUSE;
+        let mut attempt = 0;
+        loop {
+            let mut again = effort.until.is_some();
+            for _ in 0..self.endpoints.len() {
+                let left = end.left();
+                if left.is_zero() && attempt > 0 {
+                    return Err(reasons.unreachable());
+                }
+                let at = *self.current.borrow();
+                match self.endpoints[at].attempt(each.min(left), &op).await {
+                    Ok(value) => return Ok(Answer { value, attempt, at }),
+                    Err(Fault::Elsewhere { why, temporary }) => {
+                        again |= temporary;
+                        reasons.note(at, why);
+                        self.move_on(at);
+                    }
+                    Err(fault) => return Err(fault.into_failure(&self.endpoints[at].url, object)),
+                }
+                attempt += 1;
+            }
+            if !again || end.left() < pause {
+                return Err(reasons.unreachable());
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Leaves the endpoint, if nobody else has yet.
+    fn move_on(&self, from: usize) {
+        self.current.send_if_modified(|current| {
+            let leave = *current == from && self.endpoints.len() > 1;
+            if leave {
+                *current = (from + 1) % self.endpoints.len();
+            }
+            leave
+        });
+    }
+}
+
+/// What came back, at which attempt, from which endpoint.
+struct Answer<T> {
+    value: T,
+    attempt: u32,
+    at: usize,
 }
