@@ -26,13 +26,19 @@ fn seconds(ttl: i64) -> Duration {
 
 impl Etcd {
     /// Reads a key, or a range by `options`.
-    pub async fn range(&self, key: &str, options: &GetOptions, effort: Effort) -> Result<Read, Failure> {
+    pub async fn range(
+        &self,
+        key: impl AsRef<[u8]>,
+        options: &GetOptions,
+        effort: Effort,
+    ) -> Result<Read, Failure> {
+        let key = key.as_ref();
         let op = |client: Client| {
             let (key, options) = (key.to_owned(), options.clone());
             let mut client = client.kv_client().max_decoding_message_size(LARGEST_ANSWER);
             async move { Read::new(client.get(key, Some(options)).await?) }
         };
-        Ok(self.call(key, effort, op).await?.value)
+        Ok(self.call(&String::from_utf8_lossy(key), effort, op).await?.value)
     }
 
     /// Runs a transaction, which is to find out itself whether it has run before. `object`: the keys it is about.

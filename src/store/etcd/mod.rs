@@ -22,7 +22,7 @@ use fault::{Fault, Reasons};
 
 pub use calls::Alive;
 pub use etcd_client::{
-    Compare, CompareOp, GetOptions, KeyValue, PutOptions, SortOrder, SortTarget, Txn, TxnOp,
+    Compare, CompareOp, DeleteOptions, GetOptions, KeyValue, PutOptions, SortOrder, SortTarget, Txn, TxnOp,
 };
 pub use fault::Failure;
 pub use read::{Read, TxnRead};

@@ -1,0 +1,300 @@
+//! One attempt at a lock: takes a place in the queue, waits for those before it, and turns the place into the lock.
+//! It never gives up by itself; whoever drops it midway ends the lease.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::watch as cell;
+
+use super::entry::{Line, Note, Place};
+use super::pulse::Pulse;
+use super::txn;
+use crate::lock::{Ahead, Error, Mode, Wanted};
+use crate::store::etcd::{Effort, Ended, Etcd, Failure, Read, TxnRead, Watched};
+
+/// Between two openings of a watch that ends at once; it doubles up to the longest.
+const PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// What is known of our place.
+pub(super) enum Position {
+    /// At the front.
+    First(Got),
+    /// Not known: the answer in which it was said got lost, or the cluster has forgotten what happened.
+    Unknown,
+    /// The last one before us, when the store was at that revision.
+    Behind { before: String, revision: i64 },
+    /// All before us, for a lock that can be shared.
+    Among { before: Line, revision: i64 },
+}
+
+pub(super) struct Ticket<'a> {
+    pub(super) store: &'a Etcd,
+    pub(super) place: &'a Place,
+    pub(super) wanted: &'a Wanted,
+    pub(super) ahead: &'a cell::Sender<Ahead>,
+    pub(super) lease: i64,
+    pub(super) key: String,
+    /// Whether anything was written that has to go again.
+    pub(super) begun: AtomicBool,
+}
+
+/// A place in the queue.
+pub(super) struct Queued {
+    pub(super) pulse: Pulse,
+    pub(super) created: i64,
+}
+
+/// A lock that was got.
+pub(super) struct Got {
+    pub(super) token: u64,
+    pub(super) cluster: u64,
+}
+
+impl Got {
+    /// With the revision of the answer in which it became ours.
+    fn now(done: &TxnRead) -> Got {
+        Got { token: done.revision.unsigned_abs(), cluster: done.cluster }
+    }
+}
+
+impl Ticket<'_> {
+    /// Makes the lease and takes the place, both at once: the order in which they arrive is left to luck, and a place
+    /// that came before its lease is taken again.
+    pub(super) async fn enqueue(&self) -> Result<(Queued, Position), Error> {
+        let (granted, queued) = tokio::join!(self.grant(), self.put_place());
+        let pulse = granted?;
+        let done = match queued {
+            Err(Failure::NoLease) => self.put_place().await,
+            other => other,
+        };
+        let done = done.map_err(store)?;
+        let created = done.reads.first().and_then(|own| own.keys.first()).map_or(0, |own| own.create_revision());
+        let position = self.position(&done, created)?;
+        Ok((Queued { pulse, created }, position))
+    }
+
+    pub(super) async fn grant(&self) -> Result<Pulse, Error> {
+        self.begun.store(true, Ordering::Relaxed);
+        let alive = self.store.grant(self.lease, self.wanted.ttl, Effort::ONCE).await.map_err(store)?;
+        Ok(Pulse::new(self.lease, alive))
+    }
+
+    async fn put_place(&self) -> Result<TxnRead, Failure> {
+        let note = Note::text(self.wanted);
+        self.with_above(|above| txn::enqueue(self.place, &self.key, &note, self.lease, self.wanted.mode, above)).await
+    }
+
+    /// Runs it; without the look at the names above when the user may not read them.
+    pub(super) async fn with_above(
+        &self,
+        make: impl Fn(bool) -> crate::store::etcd::Txn,
+    ) -> Result<TxnRead, Failure> {
+        match self.store.txn(&self.place.range, &make(true), Effort::ONCE).await {
+            Err(Failure::Denied(_)) if self.place.above().next().is_some() => {
+                self.store.txn(&self.place.range, &make(false), Effort::ONCE).await
+            }
+            other => other,
+        }
+    }
+
+    /// What the answer to the first transaction says.
+    fn position(&self, done: &TxnRead, created: i64) -> Result<Position, Error> {
+        let exclusive = self.wanted.mode == Mode::Exclusive;
+        let [_, queue, rest @ ..] = done.reads.as_slice() else { return Ok(Position::Unknown) };
+        let (newest, above) = if exclusive { rest.split_at(1.min(rest.len())) } else { (&[][..], rest) };
+        self.no_lock_above(above)?;
+        let mut line = self.line(queue)?;
+        line.entries.retain(|entry| entry.created < created);
+        // Only what is known to be ours since this very answer can be a token.
+        let first = if done.succeeded { Position::First(Got::now(done)) } else { Position::Unknown };
+        if exclusive {
+            let before = self.before(newest.first(), created)?;
+            let Some(before) = before else { return Ok(first) };
+            let holders = line.members();
+            let others = usize::try_from(queue.count - 1).unwrap_or(0);
+            self.tell(Ahead { waiters: others.saturating_sub(holders.len()), holders });
+            return Ok(Position::Behind { before, revision: done.revision });
+        }
+        if line.admits(self.wanted.mode) {
+            return Ok(first);
+        }
+        self.tell_line(&line);
+        Ok(Position::Among { before: line, revision: done.revision })
+    }
+
+    pub(super) fn line(&self, read: &Read) -> Result<Line, Error> {
+        let line = Line::read(self.place, &read.keys);
+        match line.intruder {
+            Some(other) => Err(self.conflict(other)),
+            None => Ok(line),
+        }
+    }
+
+    /// The key before ours.
+    fn before(&self, newest: Option<&Read>, created: i64) -> Result<Option<String>, Error> {
+        let mut keys = newest.iter().flat_map(|newest| &newest.keys);
+        let Some(kv) = keys.find(|kv| kv.create_revision() < created) else { return Ok(None) };
+        match self.place.entry(kv) {
+            Some(entry) => Ok(Some(entry.key)),
+            None => Err(self.conflict(self.place.intruder(kv).unwrap_or_default())),
+        }
+    }
+
+    pub(super) fn no_lock_above(&self, reads: &[Read]) -> Result<(), Error> {
+        for ((name, range), read) in self.place.above().zip(reads) {
+            let prefix = range.as_bytes();
+            let is_lock = |key: &[u8]| {
+                let rest = key.strip_prefix(prefix).and_then(|rest| std::str::from_utf8(rest).ok());
+                rest.is_some_and(super::entry::is_lease)
+            };
+            if read.keys.iter().any(|kv| kv.lease() != 0 && is_lock(kv.key())) {
+                return Err(self.conflict(name.to_owned()));
+            }
+        }
+        Ok(())
+    }
+
+    fn conflict(&self, other: String) -> Error {
+        Error::Conflict { name: self.place.name.clone(), other }
+    }
+
+    fn tell(&self, ahead: Ahead) {
+        self.ahead.send_if_modified(|known| {
+            let new = *known != ahead;
+            if new {
+                *known = ahead;
+            }
+            new
+        });
+    }
+
+    fn tell_line(&self, line: &Line) {
+        let holders = line.members();
+        self.tell(Ahead { waiters: line.entries.len() - holders.len(), holders });
+    }
+
+    /// Goes from one position to the next until the lock is ours.
+    pub(super) async fn wait(&self, queued: &Queued, mut position: Position) -> Result<Got, Error> {
+        loop {
+            position = match position {
+                Position::First(got) => return Ok(got),
+                Position::Behind { before, revision } => {
+                    self.until_gone(queued, &before, revision).await?;
+                    self.claim(queued).await?
+                }
+                Position::Among { before, revision } => {
+                    if self.until_admitted(queued, before, revision).await? {
+                        self.claim(queued).await?
+                    } else {
+                        Position::Unknown
+                    }
+                }
+                Position::Unknown if self.wanted.mode == Mode::Exclusive => self.claim(queued).await?,
+                Position::Unknown => self.read_again(queued).await?,
+            }
+        }
+    }
+
+    /// Looks again at all before us.
+    async fn read_again(&self, queued: &Queued) -> Result<Position, Error> {
+        let read = self.store.range(&self.place.range, &txn::queue(), queued.pulse.effort()).await.map_err(store)?;
+        let mut line = self.line(&read)?;
+        line.entries.retain(|entry| entry.created < queued.created);
+        if line.admits(self.wanted.mode) {
+            return self.claim(queued).await;
+        }
+        self.tell_line(&line);
+        Ok(Position::Among { before: line, revision: read.revision })
+    }
+
+    async fn claim(&self, queued: &Queued) -> Result<Position, Error> {
+        let note = Note::text(self.wanted);
+        let claim = txn::claim(self.place, &self.key, &note, queued.created, self.wanted.mode);
+        let done = self.store.txn(&self.place.range, &claim, queued.pulse.effort()).await.map_err(store)?;
+        if done.succeeded {
+            return Ok(Position::First(Got::now(&done)));
+        }
+        let own = done.reads.first().and_then(|own| own.keys.first());
+        let own = own.filter(|own| own.create_revision() == queued.created).ok_or_else(|| self.lost(queued))?;
+        if own.mod_revision() != queued.created {
+            // An earlier try of this call had worked.
+            let token = own.mod_revision().unsigned_abs();
+            return Ok(Position::First(Got { token, cluster: done.cluster }));
+        }
+        let Some(before) = self.before(done.reads.get(2), queued.created)? else { return Ok(Position::Unknown) };
+        if let Some(front) = done.reads.get(1) {
+            let mut line = self.line(front)?;
+            line.entries.retain(|entry| entry.created < queued.created);
+            let holders = line.members();
+            let known = self.ahead.borrow().waiters.saturating_sub(1);
+            self.tell(Ahead { waiters: known.max(line.entries.len() - holders.len()), holders });
+        }
+        Ok(Position::Behind { before, revision: done.revision })
+    }
+
+    /// Watches the one before us, and ourselves.
+    async fn until_gone(&self, queued: &Queued, before: &str, revision: i64) -> Result<(), Error> {
+        let keys = vec![before.to_owned(), self.key.clone()];
+        let watched = Watched { keys, prefix: false, puts: false, from: revision + 1 };
+        self.deletions(queued, &watched, |deleted| deleted == before).await.map(|_| ())
+    }
+
+    /// Watches all of the queue, and counts who goes; false: the cluster has forgotten it.
+    async fn until_admitted(&self, queued: &Queued, mut before: Line, revision: i64) -> Result<bool, Error> {
+        let watched =
+            Watched { keys: vec![self.place.range.clone()], prefix: true, puts: false, from: revision + 1 };
+        self.deletions(queued, &watched, |deleted| {
+            before.entries.retain(|entry| entry.key != deleted);
+            self.tell_line(&before);
+            before.admits(self.wanted.mode)
+        })
+        .await
+    }
+
+    /// Tells `seen` of every key that is deleted until it says that this is enough; through the loss of endpoints.
+    /// False: the cluster has forgotten what was deleted meanwhile.
+    async fn deletions(
+        &self,
+        queued: &Queued,
+        watched: &Watched,
+        mut seen: impl FnMut(&str) -> bool,
+    ) -> Result<bool, Error> {
+        let mut pause = PAUSE;
+        loop {
+            let mut watch = self.store.watch(watched, queued.pulse.effort()).await.map_err(store)?;
+            let ended = loop {
+                let changes = match watch.next().await {
+                    Ok(changes) => changes,
+                    Err(ended) => break ended,
+                };
+                pause = PAUSE;
+                let deleted = changes.iter().filter(|kv| kv.create_revision() == 0);
+                let deleted: Vec<_> = deleted.filter_map(|kv| kv.key_str().ok()).collect();
+                if deleted.contains(&self.key.as_str()) {
+                    return Err(self.lost(queued));
+                }
+                if deleted.into_iter().any(&mut seen) {
+                    return Ok(true);
+                }
+            };
+            match ended {
+                Ended::Compacted => return Ok(false),
+                Ended::Endpoint => tokio::time::sleep(pause).await,
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    pub(super) fn lost(&self, queued: &Queued) -> Error {
+        Error::Lost {
+            name: self.place.name.clone(),
+            token: queued.created.unsigned_abs(),
+            why: "its place in the queue is gone, since its lease ended or was taken away".to_owned(),
+        }
+    }
+}
+
+pub(super) fn store(failure: Failure) -> Error {
+    Error::Store(failure.into())
+}
