@@ -4,6 +4,7 @@
 use std::fmt;
 use std::io;
 use std::ops::{Add, Sub};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -86,6 +87,15 @@ pub async fn sleep_until(then: Boot) -> io::Result<()> {
     if then <= Boot::now() {
         return Ok(());
     }
+    // Not a pipe, but like one it is an owned descriptor that becomes readable.
+    pipe::Receiver::from_owned_fd_unchecked(timer(then)?)?.readable().await
+}
+
+/// A descriptor that becomes readable then.
+///
+/// # Errors
+/// No timer could be had from the kernel (too many open files).
+pub fn timer(then: Boot) -> io::Result<OwnedFd> {
     let timer = timerfd_create(TimerfdClockId::Boottime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
     let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
     let value = Timespec {
@@ -93,8 +103,7 @@ pub async fn sleep_until(then: Boot) -> io::Result<()> {
         tv_nsec: then.0.subsec_nanos().into(),
     };
     timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME, &Itimerspec { it_interval: zero, it_value: value })?;
-    // Not a pipe, but like one it is an owned descriptor that becomes readable.
-    pipe::Receiver::from_owned_fd_unchecked(timer)?.readable().await
+    Ok(timer)
 }
 
 /// Waits that long, also across a suspension of the machine.

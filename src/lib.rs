@@ -16,6 +16,7 @@
 //! - [`lock`]: locks with leases and fencing tokens, and the commands that run under them
 //! - [`store`]: where shared state lives, a directory or etcd; the only room that uses etcd-client
 //! - [`breaker`], [`histogram`]: the circuit breaker and the latencies, as pure values; time comes in as an argument
+//! - [`process`]: a command in a process group of its own, and the watchdog that ends it in time
 //! - [`clock`]: time that goes on while the machine sleeps
 //! - [`metrics`], [`units`], [`text`]: Prometheus text; durations and sizes as people write them; foreign text made harmless
 
@@ -34,6 +35,7 @@ pub mod lock;
 pub mod metrics;
 pub mod output;
 pub mod probe;
+pub mod process;
 pub mod serve;
 pub mod shutdown;
 pub mod store;
@@ -55,6 +57,9 @@ const CHECKS: &[cmd::config::Check] = &[cmd::probe::check, cmd::serve::check, cm
 
 /// Runs the program: from the arguments of the process to its exit code.
 pub fn run() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == process::watchdog::ARGUMENT) {
+        return process::watchdog::watch().map_or(Exit::UNKNOWN, |()| Exit::GOOD).into();
+    }
     complete::answer_shell(cli::command);
     let cli = match cli::parse() {
         Ok(cli) => cli,

@@ -1,0 +1,21 @@
+//! A second process that ends a command in time when the first one cannot: because it was stopped, or killed.
+//!
+//! hardy starts itself again with [`ARGUMENT`] and writes [`Orders`] into its stdin; the end of that stream means
+//! that hardy is no more. A watchdog that is not needed any longer is killed.
+
+mod guard;
+mod orders;
+mod process;
+
+pub use guard::{Change, Guard};
+pub use orders::Orders;
+pub use process::{ARGUMENT, watch};
+
+use std::process::Command;
+
+/// This program as a watchdog, whatever has become of its file.
+pub fn own() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(ARGUMENT);
+    command
+}
