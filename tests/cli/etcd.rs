@@ -60,8 +60,8 @@ impl Etcd {
         let mut builder = tempfile::Builder::new();
         let builder = builder.prefix("hardy-etcd-");
         loop {
-            let directory =
-                if memory.is_dir() { builder.tempdir_in(memory) } else { builder.tempdir() }.expect("a directory");
+            let directory = if memory.is_dir() { builder.tempdir_in(memory) } else { builder.tempdir() }
+                .expect("a directory");
             let scheme = if options.tls.is_some() { "https" } else { "http" };
             let members = ports(2 * count);
             let members = members.chunks(2).map(|ports| Member {
@@ -102,7 +102,8 @@ impl Etcd {
             self.members.iter().enumerate().map(|(i, m)| format!("{}={}", name(i), m.peer)).collect();
         // Short times for a cluster of one host; a single member has nobody to wait for.
         let (beat, election) = if self.members.len() == 1 { ("10", "100") } else { ("50", "500") };
-        let binary = self.options.binary.clone().or_else(|| std::env::var_os("HARDY_TEST_ETCD").map(Into::into));
+        let binary =
+            self.options.binary.clone().or_else(|| std::env::var_os("HARDY_TEST_ETCD").map(Into::into));
         let mut command = Command::new(binary.unwrap_or_else(|| "etcd".into()));
         let member = &self.members[i];
         command
@@ -119,7 +120,8 @@ impl Etcd {
                 command.arg("--client-cert-auth").arg("--trusted-ca-file").arg(&tls.ca);
             }
         }
-        let log = std::fs::File::create(self.directory.path().join(format!("{}.log", name(i)))).expect("a log");
+        let log =
+            std::fs::File::create(self.directory.path().join(format!("{}.log", name(i)))).expect("a log");
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log);
         self.members[i].process = Some(command.spawn().expect("etcd is installed"));
     }
@@ -195,7 +197,11 @@ impl Etcd {
 
     fn try_etcdctl(&self, i: usize, args: &[&str]) -> Output {
         let mut command = self.ctl_at(&self.members[i].client);
-        command.args(["--command-timeout", "2s", "--dial-timeout", "2s"]).args(args).output().expect("etcdctl runs")
+        command
+            .args(["--command-timeout", "2s", "--dial-timeout", "2s"])
+            .args(args)
+            .output()
+            .expect("etcdctl runs")
     }
 
     /// What etcd's own client writes.
@@ -207,7 +213,8 @@ impl Etcd {
 
     /// The revision of the store: it grows by one with every write.
     pub fn revision(&self) -> u64 {
-        let found: serde_json::Value = serde_json::from_str(&self.etcdctl(&["get", "/", "-w", "json"])).unwrap();
+        let found: serde_json::Value =
+            serde_json::from_str(&self.etcdctl(&["get", "/", "-w", "json"])).unwrap();
         found["header"]["revision"].as_u64().expect("a revision")
     }
 

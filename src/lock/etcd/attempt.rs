@@ -122,7 +122,9 @@ impl Ticket<'_> {
             };
             let done = done.map_err(store)?;
             // An earlier try of the same call had worked, if our key is there all the same.
-            if let (Some(own), Some(pulse)) = (done.reads.first().and_then(|own| own.keys.first()), pulse.take()) {
+            if let (Some(own), Some(pulse)) =
+                (done.reads.first().and_then(|own| own.keys.first()), pulse.take())
+            {
                 self.no_lock_above(done.reads.get(2..).unwrap_or_default())?;
                 let token = own.mod_revision().unsigned_abs();
                 return Ok((pulse, Got { token, cluster: done.cluster }));

@@ -177,7 +177,8 @@ mod tests {
     #[test]
     fn a_value_of_ours_is_short_and_comes_back() {
         let owner = Owner { host: "h".into(), pid: 7, reason: None };
-        let note = Note { mode: Mode::Exclusive, owner: Some(owner), since: Some("2026-01-01T00:00:00Z".into()) };
+        let note =
+            Note { mode: Mode::Exclusive, owner: Some(owner), since: Some("2026-01-01T00:00:00Z".into()) };
         let text = serde_json::to_string(&note).unwrap();
         assert_eq!(text, r#"{"owner":{"host":"h","pid":7},"since":"2026-01-01T00:00:00Z"}"#);
         assert_eq!(Note::read(text.as_bytes()), note);
@@ -189,10 +190,10 @@ mod tests {
     fn keys_are_those_of_etcds_own_clients() {
         let place = Place::new("", &"/my-lock".parse().unwrap());
         assert_eq!(place.key(0x0694_d8a1), "/my-lock/694d8a1");
-        assert_eq!(Place::new("/hardy/", &"a/b".parse().unwrap()).above().collect::<Vec<_>>(), [(
-            "a",
-            "/hardy/a/".to_owned()
-        )]);
+        assert_eq!(
+            Place::new("/hardy/", &"a/b".parse().unwrap()).above().collect::<Vec<_>>(),
+            [("a", "/hardy/a/".to_owned())]
+        );
         for id in ["1", "694d8a1b2c3d4e5f"] {
             assert!(is_lease(id), "{id}");
         }

@@ -84,7 +84,11 @@ fn after_prefix(prefix: &[u8]) -> Vec<u8> {
     vec![0]
 }
 
-pub(super) async fn watch(etcd: &Arc<Etcd>, place: &Place, changes: &mpsc::Sender<Queue>) -> Result<(), Error> {
+pub(super) async fn watch(
+    etcd: &Arc<Etcd>,
+    place: &Place,
+    changes: &mpsc::Sender<Queue>,
+) -> Result<(), Error> {
     let mut known: Option<Vec<(String, Option<u64>)>> = None;
     loop {
         let effort = Effort::until(Boot::now() + PATIENCE);

@@ -99,7 +99,10 @@ impl Locks {
         changes: &mpsc::Sender<Queue>,
         cancel: &CancellationToken,
     ) -> Result<(), Error> {
-        cancel.run_until_cancelled(look::watch(&self.store, &self.place(name), changes)).await.unwrap_or(Ok(()))
+        cancel
+            .run_until_cancelled(look::watch(&self.store, &self.place(name), changes))
+            .await
+            .unwrap_or(Ok(()))
     }
 
     pub async fn take_away(&self, name: &Name) -> Result<Vec<Member>, Error> {

@@ -69,7 +69,8 @@ impl Ticket<'_> {
             other => other,
         };
         let done = done.map_err(store)?;
-        let created = done.reads.first().and_then(|own| own.keys.first()).map_or(0, |own| own.create_revision());
+        let created =
+            done.reads.first().and_then(|own| own.keys.first()).map_or(0, |own| own.create_revision());
         let position = self.position(&done, created)?;
         Ok((Queued { pulse, created }, position))
     }
@@ -82,7 +83,10 @@ impl Ticket<'_> {
 
     async fn put_place(&self) -> Result<TxnRead, Failure> {
         let note = Note::text(self.wanted);
-        self.with_above(|above| txn::enqueue(self.place, &self.key, &note, self.lease, self.wanted.mode, above)).await
+        self.with_above(|above| {
+            txn::enqueue(self.place, &self.key, &note, self.lease, self.wanted.mode, above)
+        })
+        .await
     }
 
     /// Runs it; without the look at the names above when the user may not read them.
@@ -198,7 +202,8 @@ impl Ticket<'_> {
 
     /// Looks again at all before us.
     async fn read_again(&self, queued: &Queued) -> Result<Position, Error> {
-        let read = self.store.range(&self.place.range, &txn::queue(), queued.pulse.effort()).await.map_err(store)?;
+        let read =
+            self.store.range(&self.place.range, &txn::queue(), queued.pulse.effort()).await.map_err(store)?;
         let mut line = self.line(&read)?;
         line.entries.retain(|entry| entry.created < queued.created);
         if line.admits(self.wanted.mode) {
@@ -216,13 +221,16 @@ impl Ticket<'_> {
             return Ok(Position::First(Got::now(&done)));
         }
         let own = done.reads.first().and_then(|own| own.keys.first());
-        let own = own.filter(|own| own.create_revision() == queued.created).ok_or_else(|| self.lost(queued))?;
+        let own =
+            own.filter(|own| own.create_revision() == queued.created).ok_or_else(|| self.lost(queued))?;
         if own.mod_revision() != queued.created {
             // An earlier try of this call had worked.
             let token = own.mod_revision().unsigned_abs();
             return Ok(Position::First(Got { token, cluster: done.cluster }));
         }
-        let Some(before) = self.before(done.reads.get(2), queued.created)? else { return Ok(Position::Unknown) };
+        let Some(before) = self.before(done.reads.get(2), queued.created)? else {
+            return Ok(Position::Unknown);
+        };
         if let Some(front) = done.reads.get(1) {
             let mut line = self.line(front)?;
             line.entries.retain(|entry| entry.created < queued.created);

@@ -70,7 +70,8 @@ pub(super) fn try_put(place: &Place, key: &str, note: &str, lease: i64, revision
     // All of the queue, as for a lock that is shared: whoever came first is to be shown.
     let reads = Reads { place, key, mode: Mode::Shared, created: None, above }.ops();
     let put = TxnOp::put(key, note, Some(PutOptions::new().with_lease(lease)));
-    let unchanged = Compare::create_revision(place.range.as_str(), CompareOp::Less, revision + 1).with_prefix();
+    let unchanged =
+        Compare::create_revision(place.range.as_str(), CompareOp::Less, revision + 1).with_prefix();
     Txn::new().when([unchanged]).and_then([vec![put], reads.clone()].concat()).or_else(reads)
 }
 

@@ -61,7 +61,9 @@ impl Etcd {
             let options = LeaseGrantOptions::new().with_id(id);
             match client.lease_grant(wanted, Some(options)).await {
                 Ok(granted) => Ok(granted.ttl()),
-                Err(error) if is_granted(&error) => Ok(client.lease_time_to_live(id, None).await?.granted_ttl()),
+                Err(error) if is_granted(&error) => {
+                    Ok(client.lease_time_to_live(id, None).await?.granted_ttl())
+                }
                 Err(error) => Err(error),
             }
         };
@@ -98,7 +100,11 @@ impl Etcd {
     }
 
     /// How long a lease was granted for, and how long it still runs. None: it has ended.
-    pub async fn time_to_live(&self, id: i64, effort: Effort) -> Result<Option<(Duration, Duration)>, Failure> {
+    pub async fn time_to_live(
+        &self,
+        id: i64,
+        effort: Effort,
+    ) -> Result<Option<(Duration, Duration)>, Failure> {
         let op = |mut client: Client| async move {
             let lease = client.lease_time_to_live(id, None).await?;
             Ok((lease.ttl() > 0).then(|| (seconds(lease.granted_ttl()), seconds(lease.ttl()))))

@@ -29,8 +29,9 @@ impl Identity {
         match (&settings.cert, &settings.key) {
             (Some(cert), Some(key)) => {
                 let (cert, pem) = (certificates(cert)?, read(key)?);
-                PrivateKeyDer::from_pem_slice(&pem)
-                    .map_err(|error| Error::new(format!("{} holds no PEM key", key.display())).because(error))?;
+                PrivateKeyDer::from_pem_slice(&pem).map_err(|error| {
+                    Error::new(format!("{} holds no PEM key", key.display())).because(error)
+                })?;
                 tls = tls.identity(etcd_client::Identity::from_pem(cert, pem));
             }
             (None, None) => {}
@@ -87,11 +88,7 @@ impl Endpoint {
     }
 
     /// Runs `op` here, at most that long; a second time when only the token had run out.
-    pub(super) async fn attempt<T, F>(
-        &self,
-        limit: Duration,
-        op: &impl Fn(Client) -> F,
-    ) -> Result<T, Fault>
+    pub(super) async fn attempt<T, F>(&self, limit: Duration, op: &impl Fn(Client) -> F) -> Result<T, Fault>
     where
         F: Future<Output = Result<T, etcd_client::Error>>,
     {

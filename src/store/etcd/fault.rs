@@ -34,7 +34,10 @@ impl From<Failure> for Error {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The next endpoint may do better. `temporary`: the cluster answers, but has no leader just now.
-    Elsewhere { why: String, temporary: bool },
+    Elsewhere {
+        why: String,
+        temporary: bool,
+    },
     /// The token has run out.
     Token(String),
     NoLease,
@@ -62,7 +65,9 @@ impl Fault {
                 (Fault::Elsewhere { why: root(error), temporary: false }, true)
             }
             // The library's own word for a time to live of zero.
-            etcd_client::Error::LeaseKeepAliveError(why) if why == "lease not found" => (Fault::NoLease, false),
+            etcd_client::Error::LeaseKeepAliveError(why) if why == "lease not found" => {
+                (Fault::NoLease, false)
+            }
             etcd_client::Error::WatchError(why) | etcd_client::Error::LeaseKeepAliveError(why) => {
                 (Fault::Elsewhere { why: why.clone(), temporary: false }, true)
             }
@@ -151,7 +156,8 @@ impl<'a> Reasons<'a> {
                     format!("{url}: {}", why.as_deref().unwrap_or("no time was left to ask it"))
                 };
                 let each: Vec<String> = all.iter().map(each).collect();
-                Error::new(format!("cannot reach etcd at any of its {} endpoints", all.len())).because(each.join("; "))
+                Error::new(format!("cannot reach etcd at any of its {} endpoints", all.len()))
+                    .because(each.join("; "))
             }
         };
         Failure::Store(error.hint(hint))
@@ -190,7 +196,11 @@ mod tests {
             (9, "etcdserver: lease already exists", Fault::LeaseExists),
             (7, "etcdserver: permission denied", Fault::Denied("permission denied".into())),
             (16, "etcdserver: invalid auth token", Fault::Token("invalid auth token".into())),
-            (3, "etcdserver: revision of auth store is old", Fault::Token("revision of auth store is old".into())),
+            (
+                3,
+                "etcdserver: revision of auth store is old",
+                Fault::Token("revision of auth store is old".into()),
+            ),
             (14, "etcdserver: no leader", elsewhere("no leader")),
             (4, "context deadline exceeded", elsewhere("context deadline exceeded")),
             (11, "etcdserver: too large lease TTL", Fault::Final("too large lease TTL".into())),

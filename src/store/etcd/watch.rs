@@ -49,7 +49,9 @@ impl Etcd {
                     }
                     match &mut stream {
                         Some(stream) => stream.watch(key, Some(options)).await?,
-                        None if watched.prefix => stream = Some(client.watch(key, Some(options.with_prefix())).await?),
+                        None if watched.prefix => {
+                            stream = Some(client.watch(key, Some(options.with_prefix())).await?)
+                        }
                         None => stream = Some(client.watch(key, Some(options)).await?),
                     }
                 }
@@ -78,7 +80,8 @@ impl Watch<'_> {
             match message {
                 Ok(Some(answer)) if answer.compact_revision() > 0 => return Err(Ended::Compacted),
                 Ok(Some(answer)) if !answer.canceled() => {
-                    let keys: Vec<_> = answer.events().iter().filter_map(|event| event.kv().cloned()).collect();
+                    let keys: Vec<_> =
+                        answer.events().iter().filter_map(|event| event.kv().cloned()).collect();
                     if !keys.is_empty() {
                         return Ok(keys);
                     }
