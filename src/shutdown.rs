@@ -1,12 +1,12 @@
-//! Signals as one token. The first SIGINT or SIGTERM asks for an orderly end; the second forces it.
+//! Signals as one token. The first SIGINT or SIGTERM asks for an orderly end; the second forces it. While a command
+//! runs for us, they are its own matter: see [`Shutdown::hand_over`].
 
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
@@ -21,7 +21,19 @@ const ECHO: Duration = Duration::from_millis(100);
 pub struct Shutdown {
     /// Cancelled by the first signal.
     pub token: CancellationToken,
-    received: Arc<AtomicI32>,
+    state: Arc<Mutex<State>>,
+}
+
+/// Who is told of the next signal.
+#[derive(Default)]
+enum State {
+    /// The token.
+    #[default]
+    Quiet,
+    /// Nobody: the end was asked for by this signal.
+    Asked(i32),
+    /// Whoever has taken them over, until it lets the other end go.
+    HandedOver(UnboundedSender<i32>),
 }
 
 impl Shutdown {
@@ -29,11 +41,10 @@ impl Shutdown {
     pub fn install(console: Console) -> io::Result<Shutdown> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let shutdown = Shutdown { token: CancellationToken::new(), received: Arc::new(AtomicI32::new(0)) };
+        let shutdown = Shutdown { token: CancellationToken::new(), state: Arc::default() };
         let ours = shutdown.clone();
         tokio::spawn(async move {
-            let first = next(&mut interrupt, &mut terminate).await;
-            ours.received.store(first, Ordering::Relaxed);
+            while !ours.is_first(next(&mut interrupt, &mut terminate).await) {}
             ours.token.cancel();
             console.interactive_note("stopping... (again to force)");
             let asked = Instant::now();
@@ -49,7 +60,36 @@ impl Shutdown {
 
     /// The number of the signal that asked for the end, if one did.
     pub fn signal(&self) -> Option<i32> {
-        Some(self.received.load(Ordering::Relaxed)).filter(|&number| number != 0)
+        match *self.lock() {
+            State::Asked(number) => Some(number),
+            State::Quiet | State::HandedOver(_) => None,
+        }
+    }
+
+    /// From now on SIGINT and SIGTERM end nothing here, and their numbers come out of this, until it is dropped. None
+    /// if the end was asked for already.
+    pub fn hand_over(&self) -> Option<UnboundedReceiver<i32>> {
+        let mut state = self.lock();
+        if matches!(*state, State::Asked(_)) {
+            return None;
+        }
+        let (sender, receiver) = unbounded_channel();
+        *state = State::HandedOver(sender);
+        Some(receiver)
+    }
+
+    /// Whether this signal is the one that asks for the end.
+    fn is_first(&self, number: i32) -> bool {
+        let mut state = self.lock();
+        let passed_on = matches!(&*state, State::HandedOver(taker) if taker.send(number).is_ok());
+        if !passed_on {
+            *state = State::Asked(number);
+        }
+        !passed_on
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -71,4 +111,23 @@ async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> i32 {
 #[expect(clippy::exit, clippy::disallowed_methods, reason = "the second signal means: now")]
 fn force(signal: i32) -> ! {
     std::process::exit(Exit::signal(signal).code().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_somebody_elses_until_it_lets_go() {
+        let shutdown = Shutdown { token: CancellationToken::new(), state: Arc::default() };
+        let mut taken = shutdown.hand_over().unwrap();
+        assert!(!shutdown.is_first(15));
+        assert!(!shutdown.is_first(2));
+        assert_eq!((taken.try_recv(), taken.try_recv()), (Ok(15), Ok(2)));
+        assert_eq!(shutdown.signal(), None);
+        drop(taken);
+        assert!(shutdown.is_first(2));
+        assert_eq!(shutdown.signal(), Some(2));
+        assert!(shutdown.hand_over().is_none());
+    }
 }
