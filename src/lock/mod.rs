@@ -1,5 +1,5 @@
 //! Locks with leases and fencing tokens, on one host or in a cluster of etcd: one enum, two arms, the same
-//! behaviour. It runs no command, prints nothing, and reads no configuration.
+//! behaviour. It prints nothing, and reads no configuration.
 //!
 //! What a lock promises, and what it cannot: a holder that is paused longer than its lease still believes that it
 //! holds. Its command is stopped before the lease ends; a resource that remembers the highest token it has seen can
@@ -15,6 +15,7 @@ mod kept;
 mod local;
 mod name;
 mod queue;
+pub mod run;
 
 use std::os::fd::BorrowedFd;
 use std::time::Duration;

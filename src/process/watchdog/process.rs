@@ -245,11 +245,11 @@ mod tests {
     #[test]
     fn a_command_that_keeps_its_lock_may_outlive_hardy_but_not_its_time() {
         let mut case = Case::of(":");
-        let term = Some(Boot::now() + Duration::from_millis(100));
-        case.tell(Orders { term, ends_with_us: false, ..case.orders() });
+        let term = Boot::now() + Duration::from_millis(100);
+        case.tell(Orders { term: Some(term), ends_with_us: false, ..case.orders() });
         case.pipe = None;
         assert_eq!(case.end(), Some(15));
-        assert!(Boot::now() >= term.unwrap());
+        assert!(Boot::now() >= term);
     }
 
     #[test]
