@@ -1,8 +1,9 @@
 //! A lock in the hands of this process, and in those of whoever has a handle.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -46,10 +47,9 @@ impl Held {
         stop: &CancellationToken,
     ) -> Result<(), Error> {
         let kept = async {
-            match (&self.file, self.grant.lease) {
-                (Some(file), _) => self.until_taken(file).await,
-                (None, Some(first)) => self.renew_always(first, lease).await,
-                (None, None) => std::future::pending().await,
+            match self.grant.lease {
+                Some(first) => self.renew_always(first, lease).await,
+                None => self.until_taken().await,
             }
         };
         tokio::select! {
@@ -58,11 +58,11 @@ impl Held {
         }
     }
 
-    async fn until_taken(&self, file: &File) -> Error {
+    async fn until_taken(&self) -> Error {
         let path = self.folder.holders().join(&self.grant.handle.id);
         loop {
             let watch = Watch::begin(&path, WatchFlags::ATTRIB);
-            if is_removed(file) {
+            if is_removed(&path) {
                 return lost(&self.grant.handle, "it was taken away");
             }
             watch.event().await;
@@ -102,7 +102,7 @@ impl Held {
         let Some(file) = self.file else { return release(&self.folder, handle).await };
         let path = self.folder.holders().join(&handle.id);
         let _guard = guard(&self.folder, handle).await?;
-        if is_removed(&file) {
+        if is_removed(&path) {
             return Err(lost(handle, "it was taken away"));
         }
         let refused = |e| failed("release", &path, e);
@@ -119,8 +119,9 @@ impl Held {
     }
 }
 
-fn is_removed(file: &File) -> bool {
-    file.metadata().is_ok_and(|file| file.nlink() == 0)
+/// No ticket comes again, so a file of that name is the same file.
+fn is_removed(path: &Path) -> bool {
+    matches!(fs::symlink_metadata(path), Err(e) if e.kind() == ErrorKind::NotFound)
 }
 
 fn lost(handle: &Handle, why: impl Into<String>) -> Error {

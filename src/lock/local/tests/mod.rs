@@ -1,3 +1,9 @@
+//! The lock through its directory: several tasks contend as processes do, for each opens the files for itself.
+
+mod damage;
+mod processes;
+mod queue;
+
 use super::*;
 use crate::lock::{Grant, Mode, Owner, Patience, Tie};
 use std::num::NonZeroU32;

@@ -1,0 +1,137 @@
+//! Real processes, killed at any moment: this binary once more, with one test of it as the process's work.
+
+use super::*;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+const WORKER: &str = "lock::local::tests::processes::worker";
+
+/// A process that gets the lock `x` in the store of its directory, says its token, and keeps it until it is killed.
+struct Worker {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Store {
+    fn command(&self, before: &[&str]) -> Command {
+        fs::create_dir_all(self.root()).unwrap();
+        let binary = std::env::current_exe().unwrap();
+        let all: Vec<_> =
+            before.iter().map(|word| word.to_string().into()).chain([binary.into_os_string()]).collect();
+        let mut command = Command::new(&all[0]);
+        command.args(&all[1..]).args(["--exact", WORKER, "--nocapture"]).current_dir(self.home.path());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+    }
+
+    fn worker(&self) -> Worker {
+        fs::write(self.home.path().join("work"), "").unwrap();
+        let mut child = self.command(&[]).spawn().unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap());
+        Worker { child, said }
+    }
+
+    async fn waiting_worker(&self) -> Worker {
+        let before = self.waiters(&name("x")).await;
+        let worker = self.worker();
+        until(async || self.waiters(&name("x")).await == before + 1).await;
+        worker
+    }
+}
+
+impl Worker {
+    fn token(&mut self) -> u64 {
+        let mut line = String::new();
+        while self.said.read_line(&mut line).unwrap() > 0 {
+            if let Some((_, token)) = line.split_once("token ") {
+                return token.trim().parse().unwrap();
+            }
+            line.clear();
+        }
+        panic!("it said no token");
+    }
+
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// No test, but what the processes of these tests do; nothing where it is not asked for.
+#[tokio::test]
+async fn worker() {
+    let here = std::path::absolute("hardy").unwrap();
+    if !here.with_file_name("work").exists() {
+        return;
+    }
+    let locks = Locks::open(&Settings { directory: here.clone(), allow_network: false }).unwrap();
+    let held = locks.acquire(&wanted("x"), &watch::Sender::default(), &CancellationToken::new()).await;
+    let say = |text: String| fs::write("/dev/stdout", text).unwrap();
+    match held {
+        Ok(held) if here.with_file_name("once").exists() => {
+            say(format!("token {}\n", held.grant().token()));
+            held.release().await.unwrap();
+        }
+        Ok(held) => {
+            say(format!("token {}\n", held.grant().token()));
+            std::future::pending::<()>().await;
+        }
+        Err(error) => say(format!("refused: {error}\n")),
+    }
+}
+
+#[tokio::test]
+async fn a_killed_holder_head_or_waiter_is_in_nobodys_way() {
+    let store = Store::new();
+    let mut holder = store.worker();
+    let first = holder.token();
+    let head = store.waiting_worker().await;
+    let second = store.waiting_worker().await;
+    let third = store.waiting_worker().await;
+    let mut last = store.waiting_worker().await;
+    third.kill();
+    head.kill();
+    until(async || store.waiters(&name("x")).await == 2).await;
+    holder.kill();
+    let mut second = second;
+    let token = second.token();
+    assert!(token > first);
+    second.kill();
+    assert!(last.token() > token);
+    last.kill();
+    store.acquire(&at_once(wanted("x"))).await.unwrap().release().await.unwrap();
+    assert!(store.entries().is_empty());
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_at_any_byte_gives_no_token_twice_and_no_two_holders() {
+    let store = Store::new();
+    store.acquire(&wanted("x")).await.unwrap().release().await.unwrap();
+    for file in ["work", "once"] {
+        fs::write(store.home.path().join(file), "").unwrap();
+    }
+    let mut last = 1;
+    let mut refused = 0;
+    for limit in (0..260).step_by(7) {
+        // No file may grow beyond that, as if the disk ended there.
+        let script = format!("trap '' XFSZ; exec prlimit --fsize={limit} \"$@\"");
+        let output = store.command(&["sh", "-c", &script, "sh"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{limit}: {text}");
+        match text.split_once("token ") {
+            Some((_, token)) => {
+                let token = token.lines().next().unwrap().parse().unwrap();
+                assert!(token > last, "{token} after {last} at {limit}");
+                last = token;
+            }
+            None => {
+                assert!(text.contains("refused: cannot write"), "{limit}: {text}");
+                refused += 1;
+            }
+        }
+        assert!(store.entries().is_empty(), "{limit}");
+    }
+    assert!(refused > 10 && refused < 35, "{refused}");
+    let held = store.acquire(&at_once(wanted("x"))).await.unwrap();
+    assert!(held.grant().token() > last);
+}
