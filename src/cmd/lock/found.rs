@@ -86,8 +86,8 @@ pub fn ago(since: Option<Timestamp>) -> String {
 
 /// A time for people, in whole seconds below a minute.
 pub fn whole(time: Duration) -> String {
-    match time.as_secs() {
-        seconds @ 0..60 => format!("{seconds}s"),
+    match time.as_secs_f64().round() {
+        seconds if seconds < 60.0 => format!("{seconds}s"),
         _ => brief(time),
     }
 }

@@ -8,6 +8,7 @@ mod keep;
 mod put_back;
 mod refused;
 mod renew;
+mod run;
 mod settings;
 mod status;
 mod verify;
@@ -40,6 +41,7 @@ pub struct Args {
 
 #[derive(clap::Subcommand, Debug)]
 enum Action {
+    Run(run::Args),
     Acquire(acquire::Args),
     Release(put_back::Args),
     Renew(renew::Args),
@@ -53,8 +55,9 @@ enum Action {
 }
 
 /// Runs the chosen action.
-pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
+pub async fn dispatch(args: Args, app: &App) -> Result<Exit, Error> {
     match args.action {
+        Action::Run(args) => run::run(args, app).await,
         Action::Acquire(args) => acquire::run(args, app).await,
         Action::Release(args) => app.finish(&put_back::run(args, app).await?),
         Action::Renew(args) => app.finish(&renew::run(args, app).await?),

@@ -38,6 +38,11 @@ impl StoreArgs {
         Locks::open(&settings, &prefix).map_err(explained)
     }
 
+    /// What is put before the names of locks.
+    pub fn prefix(&self, config: &Config) -> Result<String, Error> {
+        store(self.merged(config)).map(|(_, prefix)| prefix)
+    }
+
     /// The same store, as variables for a process of our own.
     pub fn variables(&self, config: &Config) -> Vec<(String, String)> {
         config::as_variables("store", &self.merged(config))
@@ -152,7 +157,7 @@ pub struct WantArgs {
     #[arg(value_name = "NAME", add = super::found::names())]
     pub name: Name,
     /// Do not wait: exit 75 if others hold it
-    #[arg(long = "try", alias = "nonblock", conflicts_with = "wait")]
+    #[arg(long = "try", conflicts_with = "wait")]
     pub try_only: bool,
     /// Share it with others that ask for --shared
     #[arg(long, short, conflicts_with = "slots")]

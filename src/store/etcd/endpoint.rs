@@ -148,10 +148,10 @@ impl Endpoint {
     /// The next call makes a new connection; with a number, only if it is still that one.
     pub(super) fn hang_up(&self, number: Option<u64>) {
         // Whoever holds it is making a new one.
-        if let Ok(mut connection) = self.client.try_lock() {
-            if number.is_none_or(|number| connection.number == number) {
-                connection.client = None;
-            }
+        if let Ok(mut connection) = self.client.try_lock()
+            && number.is_none_or(|number| connection.number == number)
+        {
+            connection.client = None;
         }
     }
 }

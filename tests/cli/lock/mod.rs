@@ -1,5 +1,6 @@
 //! `hardy lock`, in every store.
 
+mod article;
 mod contract;
 mod etcd_engine;
 mod store;

@@ -19,7 +19,7 @@ impl Store {
     /// Runs the test with each kind of store.
     pub fn each(test: impl Fn(&Store)) {
         test(&Store::local());
-        // test(&Store::of(Etcd::single()));
+        test(&Store::of(Etcd::single()));
     }
 
     /// The store of this host, in a directory of its own.
