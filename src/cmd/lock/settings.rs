@@ -121,7 +121,7 @@ pub fn store(knobs: StoreKnobs) -> Result<(Settings, String), Error> {
         user: user.transpose()?,
         timeout: need(knobs.timeout, "store.timeout")?.0,
     };
-    Ok((Settings::Etcd(settings), need(knobs.lock_prefix, "store.lock_prefix")?))
+    Ok((Settings::Etcd(settings), knobs.lock_prefix.unwrap_or_default()))
 }
 
 /// An endpoint is nothing but scheme, host and port.
