@@ -11,7 +11,7 @@ BUILDS := cc:build-essential protoc:protobuf-compiler /usr/include/google/protob
 .PHONY: help demo build test install bench pages deny
 
 help:
-	@echo 'make demo       build the release binary and run the story: a server fails, a breaker copes'
+	@echo 'make demo       build the release binary and run the story: a server fails, a breaker copes; a lock'
 	@echo 'make test       formatting, lints, docs, unit tests, black-box tests, man pages, completions'
 	@echo 'make bench      ratios against the tools that one would use instead'
 	@echo 'make install    binary, man pages and completions below PREFIX ($(PREFIX))'

@@ -6,10 +6,12 @@ use std::process::Command;
 
 use super::support::run;
 
-/// The lines that begin with `hardy `, as a shell reads them, up to a pipe into something else.
+/// The lines that begin with `hardy `, as a shell reads them, up to a pipe into something else, or to a command that
+/// hardy would run.
 fn commands(text: &str) -> Vec<String> {
     let lines = text.lines().map(str::trim).filter(|line| line.starts_with("hardy "));
-    lines.map(|line| line.split(" | ").next().unwrap().split(" > ").next().unwrap().to_owned()).collect()
+    let end = |line: &str| [" | ", " > ", " < ", " -- "].iter().filter_map(|mark| line.find(mark)).min();
+    lines.map(|line| line[..end(line).unwrap_or(line.len())].to_owned()).collect()
 }
 
 /// Lets a shell split the line, and the binary parse it: `--help` at the end stops it from doing it.
@@ -32,10 +34,12 @@ fn the_readme() {
 
 #[test]
 fn the_examples_of_the_help() {
-    for command in ["serve", "probe", "config", "completions", "man"] {
-        let help = run(&[command, "--help"]).stdout;
+    let parts = ["run", "acquire", "release", "status", "watch", "break", "verify"].map(|part| ["lock", part]);
+    let whole = ["serve", "probe", "lock", "config", "completions", "man"].map(|command| vec![command]);
+    for command in whole.into_iter().chain(parts.map(Vec::from)) {
+        let help = run(&[&command[..], &["--help"]].concat()).stdout;
         let lines = commands(help.split("Examples:").nth(1).expect("examples"));
-        assert!(!lines.is_empty(), "{command}");
+        assert!(!lines.is_empty(), "{command:?}");
         lines.iter().for_each(|line| assert_understood(line));
     }
 }
