@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -22,6 +23,8 @@ pub struct Held {
     grant: Grant,
     /// Locked for as long as this process lives; none for a lease.
     file: Option<File>,
+    /// Somebody asked for the file, to let a child inherit it.
+    shared: AtomicBool,
 }
 
 impl Held {
@@ -33,7 +36,7 @@ impl Held {
         } else {
             Some(file)
         };
-        Held { folder, grant, file }
+        Held { folder, grant, file, shared: AtomicBool::new(false) }
     }
 
     pub fn grant(&self) -> &Grant {
@@ -92,7 +95,9 @@ impl Held {
         }
     }
 
+    /// See [`super::super::Held::descriptor`].
     pub fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.shared.store(true, Ordering::Relaxed);
         self.file.as_ref().map(AsFd::as_fd)
     }
 
@@ -106,6 +111,11 @@ impl Held {
             return Err(lost(handle, "it was taken away"));
         }
         let refused = |e| failed("release", &path, e);
+        if !self.shared.into_inner() {
+            fs::remove_file(&path).map_err(refused)?;
+            // Closing alone would not do while a process that is just being started still has a copy.
+            return Ok(file.unlock().map_err(refused)?);
+        }
         let again = File::open(&path).map_err(refused)?;
         // Closed, but not unlocked: a process that inherited it goes on holding, as with flock(1), and whoever
         // waits goes on waiting for that one. All who only look on share the lock, so it is not one of them.

@@ -30,7 +30,7 @@ async fn a_long_queue_drains_in_its_order_and_wakes_each_but_once() {
     }
     held.release().await.unwrap();
     for task in tasks {
-        task.await.unwrap();
+        soon(task).await.unwrap();
     }
     assert_eq!(*order.lock().unwrap(), (0..WAITERS).collect::<Vec<_>>());
     // One look when it comes, one when it is the first, and one more if the holder is not gone by then.
@@ -64,17 +64,12 @@ struct One {
 }
 
 impl One {
-    async fn come(store: &Store, mode: Mode) -> One {
+    fn come(store: &Store, mode: Mode) -> One {
         let cancel = CancellationToken::new();
-        let (locks, token, entries) = (store.locks(), cancel.clone(), store.entries().len());
+        let (locks, token) = (store.locks(), cancel.clone());
         let task = tokio::spawn(async move {
             locks.acquire(&Wanted { mode, ..wanted("x") }, &watch::Sender::default(), &token).await
         });
-        // The dead ones before it may be swept as it comes.
-        until(async || {
-            task.is_finished() || store.entries().len() != entries || store.waiters(&name("x")).await > 0
-        })
-        .await;
         One { mode, task: Some(task), cancel, held: None }
     }
 
@@ -125,13 +120,12 @@ async fn compare(store: &Store, all: &mut [One]) {
         for one in all.iter_mut() {
             one.look().await;
         }
+        let queue = store.locks().status(&name("x")).await.unwrap();
         all.iter().take_while(|one| one.held.is_some()).count() >= expected
+            && (queue.holders.len(), queue.waiters.len()) == (expected, all.len() - expected)
     })
     .await;
     assert_eq!(all.iter().filter(|one| one.held.is_some()).count(), expected);
-    let queue = store.locks().status(&name("x")).await.unwrap();
-    assert_eq!(queue.holders.len(), expected);
-    assert_eq!(queue.waiters.len(), all.len() - expected);
     let tokens: Vec<_> = all.iter().filter_map(|one| Some(one.held.as_ref()?.grant().token())).collect();
     assert!(tokens.is_sorted());
 }
@@ -147,8 +141,7 @@ proptest! {
             for step in steps {
                 match step {
                     Step::Come(mode) => {
-                        let one = One::come(&store, mode).await;
-                        all.push(one);
+                        all.push(One::come(&store, mode));
                         // In the queue before the next one comes.
                         let count = all.len();
                         until(async || {
@@ -165,6 +158,7 @@ proptest! {
             for one in all {
                 one.go().await;
             }
+            until(async || store.holders(&name("x")).await.is_empty()).await;
             store.acquire(&at_once(wanted("x"))).await.unwrap().release().await.unwrap();
             assert!(store.entries().is_empty());
         });
