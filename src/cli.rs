@@ -31,6 +31,7 @@ pub struct Cli {
 
 /// One concern each.
 #[derive(Debug, Subcommand)]
+#[command(defer = true)]
 pub enum Command {
     Serve(Box<cmd::serve::Args>),
     Lock(Box<cmd::lock::Args>),
@@ -119,7 +120,7 @@ pub fn parse() -> Result<Cli, clap::Error> {
         ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             command().try_get_matches().err().unwrap_or(error)
         }
-        _ => with_variable(error, &Cli::command()),
+        _ => with_variable(error, &grammar()),
     })
 }
 
@@ -147,7 +148,14 @@ fn variable_of(command: &clap::Command, long: &str) -> Option<String> {
 /// The grammar with what is said everywhere: defaults, variables, exit codes.
 pub fn command() -> clap::Command {
     let defaults = config::default_texts();
-    complete_help(Cli::command(), &defaults)
+    complete_help(grammar(), &defaults)
+}
+
+/// The grammar of every command. Parsing defines only that of the command which is called.
+fn grammar() -> clap::Command {
+    let mut command = Cli::command();
+    command.build();
+    command
 }
 
 fn complete_help(command: clap::Command, defaults: &BTreeMap<String, String>) -> clap::Command {

@@ -67,6 +67,9 @@ fn pages<'a>(name: &str, command: &'a clap::Command) -> Vec<(String, &'a clap::C
 /// One page: a command, with the names of its own subcommands.
 fn page(name: &str, command: &clap::Command) -> Result<String, Error> {
     let shown = command.clone().name(name.to_owned()).bin_name(name.replace('-', " "));
+    // What every command takes stands on the first page.
+    let elsewhere = |arg: clap::Arg| if name != ROOT && arg.is_global_set() { arg.hide(true) } else { arg };
+    let shown = shown.mut_args(elsewhere);
     let man = Man::new(shown.clone())
         .title(name.to_uppercase())
         .date(RELEASED)

@@ -40,6 +40,7 @@ pub struct Args {
 }
 
 #[derive(clap::Subcommand, Debug)]
+#[command(defer = true)]
 enum Action {
     Run(run::Args),
     Acquire(acquire::Args),
