@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::support::{DEADLINE, wait_for};
 
@@ -264,6 +264,3 @@ fn ports(count: usize) -> Vec<u16> {
     let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
     held.iter().map(|held| held.local_addr().expect("an address").port()).collect()
 }
-
-/// Longer than an election of [`Etcd::cluster`].
-pub const ELECTION: Duration = Duration::from_secs(2);

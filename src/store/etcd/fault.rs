@@ -144,8 +144,7 @@ impl<'a> Reasons<'a> {
     }
 
     pub(super) fn unreachable(self) -> Failure {
-        let whys: Vec<&str> = self.0.iter().filter_map(|(_, why)| why.as_deref()).collect();
-        let hint = hint(&whys);
+        let hint = hint(&self.0);
         let error = match self.0.as_slice() {
             [(url, why)] => {
                 let why = why.clone().unwrap_or_else(|| "no time was left".to_owned());
@@ -165,17 +164,22 @@ impl<'a> Reasons<'a> {
 }
 
 /// What to try next: for the most telling of the reasons.
-fn hint(whys: &[&str]) -> &'static str {
-    let some = |text: &str| whys.iter().any(|why| why.contains(text));
+fn hint(reasons: &[(&str, Option<String>)]) -> &'static str {
+    let whys = |scheme: &'static str| {
+        reasons.iter().filter(move |(url, _)| url.starts_with(scheme)).filter_map(|(_, why)| why.as_deref())
+    };
+    let some = |text: &str| whys("").any(|why| why.contains(text));
+    // What TLS has to say about a client's certificate comes after the handshake, and is lost below.
+    let cut = |why: &str| ["closed", "reset", "broken pipe", "frame"].iter().any(|text| why.contains(text));
     if some("UnknownIssuer") {
         "name the authority that signed etcd's certificate: `ca` of the store"
     } else if some("NotValidForName") || some("not valid for name") {
         "use a name or address of the endpoint that its certificate is for"
-    } else if some("CertificateRequired") || some("BadCertificate") || some("HandshakeFailure") {
-        "etcd wants a client certificate that it trusts: `cert` and `key` of the store"
-    } else if some("corrupt message") || some("InvalidContentType") {
-        "it does not speak TLS: write http:// instead of https://"
-    } else if some("frame") || some("broken pipe") || some("connection closed") || some("connection reset") {
+    } else if some("corrupt message") || some("InvalidContentType") || some("handshake eof") {
+        "it does not seem to speak TLS: write http:// instead of https://"
+    } else if some("alert") || whys("https:").any(cut) {
+        "etcd may want a client certificate that it trusts: `cert` and `key` of the store"
+    } else if whys("http:").any(cut) {
         "something else may listen there, or it speaks TLS: then write https://"
     } else if some("leader") || some("request timed out") {
         "most of its members have to run and to reach each other: etcdctl endpoint status --cluster"

@@ -3,4 +3,5 @@
 mod article;
 mod contract;
 mod etcd_engine;
+mod etcd_faults;
 mod store;
