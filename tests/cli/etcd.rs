@@ -239,10 +239,15 @@ impl Etcd {
         self.keys("").is_empty() && self.leases().is_empty()
     }
 
-    /// All leases, hexadecimal.
+    /// All leases, hexadecimal as in the keys: etcdctl fills them up with zeros.
     pub fn leases(&self) -> Vec<String> {
         let found = self.etcdctl(&["lease", "list"]);
-        found.lines().skip(1).filter(|line| !line.is_empty()).map(str::to_owned).collect()
+        found
+            .lines()
+            .skip(1)
+            .map(|line| line.trim_start_matches('0').to_owned())
+            .filter(|id| !id.is_empty())
+            .collect()
     }
 }
 
