@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::entry::{Line, Note, Place};
 use super::held::Held;
 use super::pulse::{Pulse, wait_until};
-use super::ticket::{Got, Queued, Ticket, store};
+use super::ticket::{Got, Queued, Ticket, head_start, store};
 use super::txn;
 use crate::clock::Boot;
 use crate::lock::{Ahead, Error, Patience, Wanted};
@@ -111,7 +111,10 @@ impl Ticket<'_> {
             let done = match &pulse {
                 Some(_) => self.put_if(revision).await,
                 None => {
-                    let (granted, done) = tokio::join!(self.grant(), self.put_if(revision));
+                    let (granted, done) = tokio::join!(self.grant(), async {
+                        head_start().await;
+                        self.put_if(revision).await
+                    });
                     pulse = Some(granted?);
                     done
                 }

@@ -119,6 +119,12 @@ impl Entry {
         self.note.owner.is_some().then_some(self.modified.unsigned_abs())
     }
 
+    /// Whether it surely had the lock alone: it was written a second time, when all before it had gone. Of the first of
+    /// all, which is written once, and of the clients of others this cannot be told.
+    pub(super) fn was_alone(&self) -> bool {
+        self.token().is_some() && self.note.mode == Mode::Exclusive && self.modified > self.created
+    }
+
     pub(super) fn member(&self, holds: bool) -> Member {
         Member {
             mode: self.note.mode,

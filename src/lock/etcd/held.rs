@@ -12,7 +12,7 @@ use super::ticket::{Got, store};
 use super::{gone, store_id};
 use crate::clock::Boot;
 use crate::lock::{Error, Grant, Handle, Lease};
-use crate::store::etcd::{Effort, Ended, Etcd, Watched};
+use crate::store::etcd::{Change, Effort, Ended, Etcd, Watched};
 
 /// Between two openings of a watch.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -56,11 +56,12 @@ impl Held {
     async fn taken_away(&self) {
         let mut from = i64::try_from(self.grant.token()).unwrap_or(i64::MAX - 1) + 1;
         loop {
-            let watched = Watched { keys: vec![self.key.clone()], prefix: false, puts: false, from };
+            let watched =
+                Watched { keys: vec![self.key.clone()], prefix: false, puts: false, before: false, from };
             if let Ok(mut watch) = self.store.watch(&watched, Effort::ONCE).await {
                 let ended = loop {
                     match watch.next().await {
-                        Ok(changes) if changes.iter().any(|kv| kv.create_revision() == 0) => return,
+                        Ok(changes) if changes.iter().any(Change::is_deletion) => return,
                         Ok(_) => {}
                         Err(ended) => break ended,
                     }

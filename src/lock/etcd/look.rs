@@ -106,7 +106,7 @@ pub(super) async fn watch(
 
 /// Waits until anything happens to the queue.
 async fn changed(etcd: &Etcd, place: &Place, from: i64) -> Result<(), Error> {
-    let watched = Watched { keys: vec![place.range.clone()], prefix: true, puts: true, from };
+    let watched = Watched { keys: vec![place.range.clone()], prefix: true, puts: true, before: false, from };
     loop {
         let effort = Effort::until(Boot::now() + PATIENCE);
         match etcd.watch(&watched, effort).await.map_err(store)?.next().await {

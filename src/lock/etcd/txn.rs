@@ -80,9 +80,9 @@ pub(super) fn look(place: &Place, key: &str, above: bool) -> Txn {
     Txn::new().and_then(Reads { place, key, mode: Mode::Shared, created: None, above }.ops())
 }
 
-/// Turns our place in the queue into the lock. An exclusive one only if nobody is before us; a shared one was
-/// admitted by the queue already, and whoever was before us can only have gone since.
-pub(super) fn claim(place: &Place, key: &str, note: &str, created: i64, mode: Mode) -> Txn {
+/// Turns our place in the queue into the lock; with `alone` only if nobody is before us. Without it, that is known
+/// already: whoever was before us can only have gone since.
+pub(super) fn claim(place: &Place, key: &str, note: &str, created: i64, mode: Mode, alone: bool) -> Txn {
     let reads = Reads { place, key, mode, created: Some(created), above: false }.ops();
     let put = TxnOp::put(key, note, Some(PutOptions::new().with_ignore_lease()));
     // Not claimed yet: a copy of this call that comes late must not write again, since what it writes is the token.
@@ -90,7 +90,7 @@ pub(super) fn claim(place: &Place, key: &str, note: &str, created: i64, mode: Mo
         Compare::create_revision(key, CompareOp::Equal, created),
         Compare::mod_revision(key, CompareOp::Equal, created),
     ];
-    if mode == Mode::Exclusive {
+    if alone {
         let first = Compare::create_revision(place.range.as_str(), CompareOp::Greater, created - 1);
         when.push(first.with_prefix());
     }

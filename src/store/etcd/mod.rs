@@ -26,7 +26,7 @@ pub use etcd_client::{
 };
 pub use fault::Failure;
 pub use read::{Read, TxnRead};
-pub use watch::{Ended, Watch, Watched};
+pub use watch::{Change, Ended, Watch, Watched};
 
 /// How to reach it.
 #[derive(Clone)]

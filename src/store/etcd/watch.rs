@@ -14,8 +14,31 @@ pub struct Watched {
     pub prefix: bool,
     /// Whether new values count as well as deletions.
     pub puts: bool,
+    /// Whether it matters what the keys were before.
+    pub before: bool,
     /// From this revision on, inclusively.
     pub from: i64,
+}
+
+/// What happened to a key.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What it is now; of one that was deleted, nothing but the key is left.
+    pub now: KeyValue,
+    /// What it was, if that was asked for and the cluster still knows.
+    pub before: Option<KeyValue>,
+}
+
+impl Change {
+    /// The key, if it is text.
+    pub fn key(&self) -> &str {
+        self.now.key_str().unwrap_or_default()
+    }
+
+    /// Whether it is gone.
+    pub fn is_deletion(&self) -> bool {
+        self.now.create_revision() == 0
+    }
 }
 
 /// Why a watch has ended.
@@ -44,6 +67,9 @@ impl Etcd {
                 let mut stream: Option<WatchStream> = None;
                 for key in watched.keys {
                     let mut options = WatchOptions::new().with_start_revision(watched.from);
+                    if watched.before {
+                        options = options.with_prev_key();
+                    }
                     if !watched.puts {
                         options = options.with_filters([WatchFilterType::NoPut]);
                     }
@@ -65,11 +91,11 @@ impl Etcd {
 }
 
 impl Watch<'_> {
-    /// The next changes: a key that was deleted has a `create_revision` of 0.
+    /// The next changes.
     ///
     /// # Errors
     /// When there will be no more.
-    pub async fn next(&mut self) -> Result<Vec<KeyValue>, Ended> {
+    pub async fn next(&mut self) -> Result<Vec<Change>, Ended> {
         loop {
             let message = tokio::select! {
                 biased;
@@ -80,10 +106,9 @@ impl Watch<'_> {
             match message {
                 Ok(Some(answer)) if answer.compact_revision() > 0 => return Err(Ended::Compacted),
                 Ok(Some(answer)) if !answer.canceled() => {
-                    let keys: Vec<_> =
-                        answer.events().iter().filter_map(|event| event.kv().cloned()).collect();
-                    if !keys.is_empty() {
-                        return Ok(keys);
+                    let changes: Vec<_> = answer.events().iter().filter_map(change).collect();
+                    if !changes.is_empty() {
+                        return Ok(changes);
                     }
                 }
                 // A watch is refused when its token has run out, with the same words as for a user who may not: a new
@@ -96,4 +121,8 @@ impl Watch<'_> {
             }
         }
     }
+}
+
+fn change(event: &etcd_client::Event) -> Option<Change> {
+    Some(Change { now: event.kv()?.clone(), before: event.prev_kv().cloned() })
 }

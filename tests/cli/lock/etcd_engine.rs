@@ -207,6 +207,27 @@ async fn whoever_gives_up_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whoever_stands_behind_one_that_gives_up_moves_up_and_no_further() {
+    let etcd = Etcd::single();
+    let locks = locks(&etcd);
+    let first = get(&locks, &wanted("x")).await.unwrap();
+    let held = Waiter::start(&etcd, &locks, wanted("x")).await;
+    first.release().await.unwrap();
+    let held = held.end().await.unwrap();
+    let gives_up = Waiter::start(&etcd, &locks, wanted("x")).await;
+    let mut last = Waiter::start(&etcd, &locks, wanted("x")).await;
+    assert_eq!(last.ahead.borrow_and_update().waiters, 1);
+    gives_up.cancel.cancel();
+    assert!(matches!(gives_up.end().await, Err(Error::Interrupted)));
+    tokio::time::timeout(DEADLINE, last.ahead.changed()).await.unwrap().unwrap();
+    assert_eq!(last.ahead.borrow().waiters, 0);
+    assert_eq!(last.ahead.borrow().holders[0].id, held.grant().handle.id);
+    assert!(!last.task.is_finished());
+    held.release().await.unwrap();
+    last.end().await.unwrap().release().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn shared_and_slots_are_admitted_by_the_one_rule() {
     let etcd = Etcd::single();
     let locks = locks(&etcd);
