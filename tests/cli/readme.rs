@@ -34,7 +34,8 @@ fn the_readme() {
 
 #[test]
 fn the_examples_of_the_help() {
-    let parts = ["run", "acquire", "release", "status", "watch", "break", "verify"].map(|part| ["lock", part]);
+    let parts =
+        ["run", "acquire", "release", "status", "watch", "break", "verify"].map(|part| ["lock", part]);
     let whole = ["serve", "probe", "lock", "config", "completions", "man"].map(|command| vec![command]);
     for command in whole.into_iter().chain(parts.map(Vec::from)) {
         let help = run(&[&command[..], &["--help"]].concat()).stdout;
