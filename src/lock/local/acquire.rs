@@ -131,17 +131,6 @@ impl<'a> Attempt<'a> {
         })
     }
 
-    fn publish(
-        &self,
-        holders: &[Found],
-        before: u64,
-        ahead: &watch::Sender<Ahead>,
-    ) -> Result<(), store::Error> {
-        let waiters = self.folder.count_waiters(before)?;
-        ahead.send_replace(Ahead { holders: holders.iter().map(Found::member).collect(), waiters });
-        Ok(())
-    }
-
     /// Waits for as long as it may.
     pub async fn wait(
         &self,
@@ -183,7 +172,8 @@ impl<'a> Attempt<'a> {
         ahead: &watch::Sender<Ahead>,
     ) -> Result<(), Error> {
         while let Some(before) = last {
-            self.publish(&self.folder.live_holders(false)?, ticket, ahead)?;
+            let waiters = self.folder.count_waiters(ticket)?;
+            publish(ahead, &self.folder.live_holders(false)?, waiters);
             let Life::Process(file) = before.life else { break };
             let refused = |e| failed("wait for", &before.path, e);
             let gone = locked(file, Kind::Shared).map_err(refused)?;
@@ -213,7 +203,7 @@ impl<'a> Attempt<'a> {
                 return Ok(held);
             }
             drop(guard);
-            self.publish(&holders, waiter.ticket, ahead)?;
+            publish(ahead, &holders, 0);
             // All of them have to go before one that wants the lock alone: the first will do.
             let enough = if self.wanted.mode == Mode::Exclusive { 1 } else { usize::MAX };
             vigil.watch(holders, enough)?;
@@ -230,6 +220,10 @@ impl<'a> Attempt<'a> {
             }
         }
     }
+}
+
+fn publish(ahead: &watch::Sender<Ahead>, holders: &[Found], waiters: usize) {
+    ahead.send_replace(Ahead { holders: holders.iter().map(Found::member).collect(), waiters });
 }
 
 fn whole_millis(span: Duration) -> u64 {

@@ -47,11 +47,13 @@ impl Locks {
         ahead: &watch::Sender<Ahead>,
         cancel: &CancellationToken,
     ) -> Result<Held, Error> {
-        if cancel.is_cancelled() {
-            return Err(Error::Interrupted);
-        }
         let attempt = Attempt::new(&self.store, wanted)?;
-        match attempt.begin().await? {
+        let begun = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(Error::Interrupted),
+            begun = attempt.begin() => begun?,
+        };
+        match begun {
             Begun::Held(held) => Ok(held),
             Begun::Waits(waiter, last) => attempt.wait(waiter, last, ahead, cancel).await,
         }

@@ -81,7 +81,8 @@ impl Access {
             return Ok(());
         }
         let created = fs::metadata(path)?;
-        if self.writers & GROUP_MAY_WRITE != 0 && created.gid() != self.group {
+        // Whoever may write as one of the group may give to the group.
+        if self.writers == GROUP_MAY_WRITE && created.gid() != self.group {
             std::os::unix::fs::chown(path, None, Some(self.group))?;
         }
         fs::set_permissions(path, fs::Permissions::from_mode(created.mode() & 0o7777 | bits))

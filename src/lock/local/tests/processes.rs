@@ -1,7 +1,7 @@
 //! Real processes, killed at any moment: this binary once more, with one test of it as the process's work.
 
 use super::*;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 const WORKER: &str = "lock::local::tests::processes::worker";
@@ -66,7 +66,7 @@ async fn worker() {
     }
     let locks = Locks::open(&Settings { directory: here.clone(), allow_network: false }).unwrap();
     let held = locks.acquire(&wanted("x"), &watch::Sender::default(), &CancellationToken::new()).await;
-    let say = |text: String| fs::write("/dev/stdout", text).unwrap();
+    let say = |text: String| std::io::stdout().write_all(text.as_bytes()).unwrap();
     match held {
         Ok(held) if here.with_file_name("once").exists() => {
             say(format!("token {}\n", held.grant().token()));
@@ -134,4 +134,37 @@ async fn a_disk_that_is_full_at_any_byte_gives_no_token_twice_and_no_two_holders
     assert!(refused > 10 && refused < 35, "{refused}");
     let held = store.acquire(&at_once(wanted("x"))).await.unwrap();
     assert!(held.grant().token() > last);
+}
+
+#[tokio::test]
+async fn users_who_may_write_to_the_directory_share_its_locks() {
+    const GROUP: u32 = 64_000;
+    // Only root can be two users; for anybody else these are two processes of one.
+    let is_root = rustix::process::geteuid().is_root();
+    for mode in [0o777, 0o770] {
+        let store = Store::new();
+        fs::write(store.home.path().join("work"), "").unwrap();
+        fs::create_dir(store.root()).unwrap();
+        for (path, mode) in [(store.home.path(), 0o755), (&store.root(), mode)] {
+            fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+        }
+        if is_root {
+            std::os::unix::fs::chown(store.root(), None, Some(GROUP)).unwrap();
+        }
+        let mut last = 0;
+        for user in ["64001", "64002", "64001"] {
+            let become_user = format!("exec setpriv --reuid {user} --regid {user} --groups {GROUP} \"$@\"");
+            let before: &[_] = if is_root { &["sh", "-c", &become_user, "sh"] } else { &[] };
+            let mut child = store.command(before).spawn().unwrap();
+            let said = BufReader::new(child.stdout.take().unwrap());
+            let mut worker = Worker { child, said };
+            let token = worker.token();
+            assert!(token > last, "{token} after {last}");
+            last = token;
+            // The next one has to clear away what this one leaves.
+            worker.kill();
+        }
+        store.acquire(&wanted("x")).await.unwrap().release().await.unwrap();
+        assert!(store.entries().is_empty());
+    }
 }
