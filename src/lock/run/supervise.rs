@@ -170,12 +170,33 @@ impl Supervision<'_> {
     /// The command has ended. Whoever it left in its group must not outlive the lock.
     fn ended(&mut self, status: Status) {
         self.status = Some(status);
+        if let Some(cut) = self.overdue() {
+            // This process was stopped, and the watchdog has done its work.
+            self.stopped = true;
+            self.cut.get_or_insert(cut);
+        }
         if self.group.is_gone() {
             return;
         }
         self.leftovers = true;
         (self.notes)(Event::Leftovers);
         self.ask();
+    }
+
+    /// Why it should have been asked to end before, and was not.
+    fn overdue(&mut self) -> Option<Cut> {
+        let now = Boot::now();
+        if self.plan.is_over(now) {
+            return Some(Cut::Over);
+        }
+        if self.plan.is_ending() {
+            return None;
+        }
+        match self.plan.due(now)? {
+            Due::Unrenewed => Some(Cut::Unrenewed),
+            Due::Held => Some(Cut::Held(self.max_hold)),
+            Due::Kill => None,
+        }
     }
 
     fn act(&mut self, now: Boot) {

@@ -1,7 +1,7 @@
 //! Real commands under a lock that does what the test says.
 
 use std::cell::{Cell, RefCell};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -21,6 +21,7 @@ struct Fake {
     renewed: RefCell<Option<watch::Receiver<Option<Lease>>>>,
     released: std::rc::Rc<Cell<bool>>,
     lost_at_release: bool,
+    stopped: RefCell<Option<(PathBuf, Boot)>>,
 }
 
 fn lost(handle: &Handle) -> LockError {
@@ -41,6 +42,12 @@ impl Keep for Fake {
         lease: &watch::Sender<Option<Lease>>,
         _: &CancellationToken,
     ) -> Result<(), LockError> {
+        if let Some((file, end)) = self.stopped.take() {
+            std::fs::write(file, "").unwrap();
+            while Boot::now() < end {
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+        }
         let renewed = self.renewed.take();
         let renewals = async {
             let Some(mut renewed) = renewed else { return std::future::pending().await };
@@ -74,6 +81,8 @@ struct Case {
     lost: Option<oneshot::Receiver<()>>,
     renewed: Option<watch::Receiver<Option<Lease>>>,
     lost_at_release: bool,
+    /// This process makes that file, and then does not run until then.
+    stopped: Option<(PathBuf, Boot)>,
     watchdog: std::process::Command,
     asked: Vec<i32>,
     /// Sent as soon as the command says that it runs.
@@ -91,6 +100,7 @@ impl Case {
             lost: None,
             renewed: None,
             lost_at_release: false,
+            stopped: None,
             watchdog: std::process::Command::new("cat"),
             asked: Vec::new(),
             signals,
@@ -107,6 +117,7 @@ impl Case {
             renewed: self.renewed.into(),
             released: self.released.clone(),
             lost_at_release: self.lost_at_release,
+            stopped: self.stopped.into(),
         };
         self.asked.iter().for_each(|number| self.signals.send(*number).unwrap());
         let arguments = arguments.iter().map(Into::into).collect();
@@ -135,6 +146,9 @@ fn lease_with(time: Duration) -> Lease {
     let ttl = Duration::from_secs(100);
     Lease { ttl, deadline: Boot::now() + margin(ttl) + time }
 }
+
+/// Long enough for a command to start on a busy machine.
+const A_WHILE: Duration = Duration::from_millis(500);
 
 const SOON: Duration = Duration::from_millis(100);
 
@@ -213,7 +227,7 @@ async fn one_that_does_not_end_is_killed_with_its_children() {
 
 #[tokio::test]
 async fn a_lease_that_is_not_renewed_ends_the_command_before_itself() {
-    let mut case = Case { lease: Some(lease_with(SOON)), ..Case::new() };
+    let mut case = Case { lease: Some(lease_with(A_WHILE)), ..Case::new() };
     case.rules.grace = Duration::ZERO;
     let deadline = case.lease.unwrap().deadline;
     let (ended, noted) = case.sh("trap '' TERM; sleep 60 & sleep 60").await;
@@ -225,11 +239,32 @@ async fn a_lease_that_is_not_renewed_ends_the_command_before_itself() {
 #[tokio::test]
 async fn a_renewed_lease_does_not() {
     let (sender, renewed) = watch::channel(None);
-    let mut case = Case { lease: Some(lease_with(SOON)), renewed: Some(renewed), ..Case::new() };
+    let mut case = Case { lease: Some(lease_with(A_WHILE)), renewed: Some(renewed), ..Case::new() };
     case.rules.grace = Duration::ZERO;
     sender.send(Some(lease_with(LONG))).unwrap();
-    let (ended, noted) = case.sh("sleep 0.3").await;
+    let (ended, noted) = case.sh("sleep 0.7").await;
     assert_eq!((ended.status, ended.cut.is_none()), (Status::Exited(0), true), "{noted:?}");
+}
+
+#[tokio::test]
+async fn after_a_stop_nobody_says_that_the_lock_was_ours() {
+    let directory = tempfile::tempdir().unwrap();
+    for over in [false, true] {
+        let file = directory.path().join(over.to_string());
+        let text = format!("until test -e {}; do sleep 0.01; done", file.display());
+        let lease = lease_with(A_WHILE);
+        let until = if over { lease.deadline } else { lease.deadline - margin(lease.ttl) };
+        let mut case = Case { lease: Some(lease), stopped: Some((file, until)), ..Case::new() };
+        case.rules.grace = Duration::ZERO;
+        let (ended, noted) = case.sh(&text).await;
+        assert_eq!((ended.status, ended.stopped), (Status::Exited(0), true));
+        let as_expected = match ended.cut {
+            Some(Cut::Over) => over,
+            Some(Cut::Unrenewed) => !over,
+            _ => false,
+        };
+        assert!(as_expected && noted.is_empty(), "{noted:?}");
+    }
 }
 
 #[tokio::test]

@@ -20,10 +20,10 @@ pub fn margin(ttl: Duration) -> Duration {
     (ttl / 10).clamp(Duration::from_millis(200), Duration::from_secs(1))
 }
 
-/// The longest grace with which a lease can still miss a renewal: together with the margin it is two thirds of the
-/// TTL, because a lease is renewed after one third. Zero for leases that have no time to lose.
+/// The longest grace that leaves time for a renewal: with the margin it is half of the TTL, and a lease is renewed after
+/// a third of it. Zero for leases that have no time to lose.
 pub fn longest_grace(ttl: Duration) -> Duration {
-    (ttl * 2 / 3).saturating_sub(margin(ttl))
+    (ttl / 2).saturating_sub(margin(ttl))
 }
 
 /// When to stop a command whose lock cannot be renewed. A grace that is too long is cut to [`longest_grace`].
@@ -46,8 +46,8 @@ mod tests {
     fn the_moments_of_usual_leases() {
         for (ttl, grace, term, kill) in [
             (30_000, 5_000, 24_000, 29_000),
-            (10_000, 5_000, 4_000, 9_000),
-            (5_000, 5_000, 1_666, 4_500),
+            (10_000, 5_000, 5_000, 9_000),
+            (5_000, 5_000, 2_500, 4_500),
             (2_000, 0, 1_800, 1_800),
         ] {
             let lease = Lease { ttl: ms(ttl), deadline: Boot::from_millis(ttl) };
@@ -67,7 +67,7 @@ mod tests {
             prop_assert!(term <= kill);
             prop_assert!(kill + ms(200) <= lease.deadline);
             prop_assert!(kill - term <= grace);
-            prop_assert!(term >= sent + ttl / 3);
+            prop_assert!(term >= sent + ttl / 2);
             prop_assert_eq!(kill - term == grace, grace <= longest_grace(ttl));
         }
     }

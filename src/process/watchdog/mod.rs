@@ -11,11 +11,12 @@ pub use guard::{Change, Guard};
 pub use orders::Orders;
 pub use process::{ARGUMENT, watch};
 
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// This program as a watchdog, whatever has become of its file.
 pub fn own() -> Command {
     let mut command = Command::new("/proc/self/exe");
-    command.arg(ARGUMENT);
+    command.arg0("hardy").arg(ARGUMENT);
     command
 }
