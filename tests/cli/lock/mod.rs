@@ -4,4 +4,8 @@ mod article;
 mod contract;
 mod etcd_engine;
 mod etcd_faults;
+mod run_case;
+mod run_command;
+mod run_signals;
+mod run_watchdog;
 mod store;
