@@ -183,7 +183,7 @@ async fn under(
     };
     let release = lock.release().await;
     match outcome {
-        Ok(mut ended) => {
+        Ok((mut ended, _dismissed)) => {
             match release {
                 // Taken away between the last renewal and now: the command may not have been alone.
                 Err(error @ LockError::Lost { .. }) => drop(ended.cut.get_or_insert(Cut::Lost(error))),

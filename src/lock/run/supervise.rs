@@ -14,7 +14,7 @@ use super::plan::{Due, Plan};
 use super::{Cut, Ended, Error, Event, Keep, LockError, Rules};
 use crate::clock::{self, Boot};
 use crate::lock::Lease;
-use crate::process::watchdog::Guard;
+use crate::process::watchdog::{Dismissed, Guard};
 use crate::process::{self, Command, Group, Signals, Status, Terminal};
 
 /// How soon, at first, to look again for processes that were left behind.
@@ -32,13 +32,14 @@ pub struct Surroundings<'a> {
     pub notes: &'a dyn Fn(Event<'_>),
 }
 
-/// Starts the command and waits for its end while the lock is kept.
+/// Starts the command and waits for its end while the lock is kept. The watchdog need not be waited for before the lock
+/// is given back, unless it keeps the lock.
 pub async fn to_the_end(
     lock: &impl Keep,
     command: &Command,
     rules: &Rules,
     surroundings: Surroundings<'_>,
-) -> Result<Ended, Error> {
+) -> Result<(Ended, Option<Dismissed>), Error> {
     let Surroundings { mut signals, terminal, watchdog, notes } = surroundings;
     let lease = lock.grant().lease;
     let mut plan = Plan::new(rules.grace, lease, rules.max_hold.map(|time| Boot::now() + time));
@@ -80,7 +81,9 @@ pub async fn to_the_end(
     if one.plan.is_over(Boot::now()) {
         one.cut.get_or_insert(Cut::Over);
     }
-    Ok(Ended { status, cut: one.cut, stopped: one.stopped, leftovers: one.leftovers, release: Ok(()) })
+    let dismissed = one.guard.as_mut().map(Guard::dismiss).filter(|_| to_watchdog.is_none());
+    let Supervision { cut, stopped, leftovers, .. } = one;
+    Ok((Ended { status, cut, stopped, leftovers, release: Ok(()) }, dismissed))
 }
 
 /// A command that runs.

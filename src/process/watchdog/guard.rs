@@ -28,6 +28,9 @@ struct Running {
     pipe: ChildStdin,
 }
 
+/// A watchdog that was killed, and is waited for when this is dropped: until then its descriptor may be open.
+pub struct Dismissed(Option<Pid>);
+
 /// What has become of the watchdog.
 #[derive(Debug)]
 pub enum Change {
@@ -79,6 +82,15 @@ impl<'a> Guard<'a> {
         self.running.is_none().then(|| self.started + PAUSE)
     }
 
+    /// It is not needed any more.
+    pub fn dismiss(&mut self) -> Dismissed {
+        let id = self.running.take().map(|running| running.id);
+        if let Some(id) = id {
+            let _ = kill_process(id, Signal::KILL);
+        }
+        Dismissed(id)
+    }
+
     fn spawn(&mut self) -> io::Result<()> {
         self.started = Boot::now();
         let mut child = lending(self.keeps, || self.command.spawn())?;
@@ -97,9 +109,14 @@ impl<'a> Guard<'a> {
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            let _ = kill_process(running.id, Signal::KILL);
-            let _ = waitpid(Some(running.id), WaitOptions::empty());
+        self.dismiss();
+    }
+}
+
+impl Drop for Dismissed {
+    fn drop(&mut self) {
+        if let Some(id) = self.0 {
+            let _ = waitpid(Some(id), WaitOptions::empty());
         }
     }
 }

@@ -7,7 +7,7 @@ mod guard;
 mod orders;
 mod process;
 
-pub use guard::{Change, Guard};
+pub use guard::{Change, Dismissed, Guard};
 pub use orders::Orders;
 pub use process::{ARGUMENT, watch};
 
