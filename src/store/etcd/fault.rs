@@ -178,7 +178,8 @@ fn hint(reasons: &[(&str, Option<String>)]) -> &'static str {
     } else if some("corrupt message") || some("InvalidContentType") || some("handshake eof") {
         "it does not seem to speak TLS: write http:// instead of https://"
     } else if some("alert") || whys("https:").any(cut) {
-        "etcd may want a client certificate that it trusts: `cert` and `key` of the store"
+        "etcd may want a client certificate that it trusts (`cert` and `key` of the store), or not speak TLS: then write \
+         http:// instead of https://"
     } else if whys("http:").any(cut) {
         "something else may listen there, or it speaks TLS: then write https://"
     } else if some("leader") || some("request timed out") {
