@@ -30,6 +30,12 @@ pub enum Error {
         /// What happened, as far as one knows.
         why: String,
     },
+    /// It waited, and its place in the queue was taken away, or ended with its lease.
+    #[error("the place in the queue of {name} is gone: its lease ended, or it was taken away")]
+    Displaced {
+        /// The lock.
+        name: Name,
+    },
     /// A name above or below is in use: in etcd, `foo` owns all keys below `foo/`, so that the two would block each
     /// other.
     #[error("{name} and {other} cannot both be locks: {other} is in use, and one name lies below the other")]

@@ -65,6 +65,8 @@ pub fn explained(error: lock::Error) -> Error {
         }
         lock::Error::Lost { .. } => Error::lost(text)
             .hint("whatever it guarded may be in the hands of another holder: check before going on"),
+        lock::Error::Displaced { .. } => Error::refused(text)
+            .hint("it was cut off or paused for longer than --ttl, or somebody deleted its key: try again"),
         lock::Error::Conflict { .. } => Error::usage(text)
             .hint("give them names of which none begins with the other and a slash, such as foo-bar"),
         lock::Error::OtherStore { .. } => {

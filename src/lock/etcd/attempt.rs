@@ -86,9 +86,9 @@ impl Ticket<'_> {
             biased;
             got = self.wait(&queued, position) => got?,
             () = cancel.cancelled() => return Err(Error::Interrupted),
-            () = queued.pulse.beat(self.store, |_| {}) => return Err(self.lost(&queued)),
+            () = queued.pulse.beat(self.store, |_| {}) => return Err(self.displaced()),
             failure = queued.pulse.expired(self.store) => {
-                return Err(failure.map_or_else(|| self.lost(&queued), store));
+                return Err(failure.map_or_else(|| self.displaced(), store));
             }
             () = patience => return Err(self.busy(&queued, began).await),
         };

@@ -230,7 +230,7 @@ impl Ticket<'_> {
         }
         let own = done.reads.first().and_then(|own| own.keys.first());
         let own =
-            own.filter(|own| own.create_revision() == queued.created).ok_or_else(|| self.lost(queued))?;
+            own.filter(|own| own.create_revision() == queued.created).ok_or_else(|| self.displaced())?;
         if own.mod_revision() != queued.created {
             // An earlier try of this call had worked.
             let token = own.mod_revision().unsigned_abs();
@@ -305,7 +305,7 @@ impl Ticket<'_> {
                 pause = PAUSE;
                 let mut deleted = changes.iter().filter(|change| change.is_deletion());
                 if deleted.clone().any(|change| change.key() == self.key) {
-                    return Err(self.lost(queued));
+                    return Err(self.displaced());
                 }
                 if deleted.any(&mut seen) {
                     return Ok(true);
@@ -319,12 +319,8 @@ impl Ticket<'_> {
         }
     }
 
-    pub(super) fn lost(&self, queued: &Queued) -> Error {
-        Error::Lost {
-            name: self.place.name.clone(),
-            token: queued.created.unsigned_abs(),
-            why: "its place in the queue is gone, since its lease ended or was taken away".to_owned(),
-        }
+    pub(super) fn displaced(&self) -> Error {
+        Error::Displaced { name: self.place.name.clone() }
     }
 }
 

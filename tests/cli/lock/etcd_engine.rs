@@ -360,7 +360,7 @@ async fn a_waiter_notices_that_its_place_is_gone() {
         let waiter = Waiter::start(&etcd, &locks, Wanted { mode, ..wanted("x") }).await;
         let own = etcd.keys("x/").pop().unwrap();
         etcd.etcdctl(&["lease", "revoke", own.strip_prefix("x/").unwrap()]);
-        assert!(matches!(waiter.end().await, Err(Error::Lost { .. })));
+        assert!(matches!(waiter.end().await, Err(Error::Displaced { .. })));
     }
     assert_eq!((etcd.keys("").len(), etcd.leases().len()), (1, 1));
 }
