@@ -120,6 +120,7 @@ pub fn parse() -> Result<Cli, clap::Error> {
         ErrorKind::DisplayHelp | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
             command().try_get_matches().err().unwrap_or(error)
         }
+        ErrorKind::DisplayVersion => error,
         _ => with_variable(error, &grammar()),
     })
 }

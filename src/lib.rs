@@ -84,7 +84,7 @@ fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {
     console.check_reports()?;
     let config = Config::load(&source)?;
     tell_about(&config, console);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let runtime = threads(&command)
         .enable_all()
         .build()
         .map_err(|e| Error::unknown("cannot start the async runtime").because(e))?;
@@ -97,6 +97,15 @@ fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {
     // A blocked worker (a name lookup, a file on a dead mount) must not delay the exit.
     runtime.shutdown_background();
     exit
+}
+
+/// Servers and probes use every processor. A lock is one thing after another: to start threads, and to pass each
+/// answer from one to the other, costs more than all the rest of it.
+fn threads(command: &Command) -> tokio::runtime::Builder {
+    match command {
+        Command::Lock(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    }
 }
 
 /// What the loader has to say; it does not print.

@@ -54,7 +54,7 @@ impl<'a> Guard<'a> {
         if self.orders.replace(orders) != Some(orders)
             && let Some(running) = &mut self.running
             // It is dead, or has been stopped for so long that the pipe is full.
-            && write!(running.pipe, "{orders}").is_err()
+            && send(&mut running.pipe, orders).is_err()
         {
             let _ = kill_process(running.id, Signal::KILL);
         }
@@ -100,11 +100,16 @@ impl<'a> Guard<'a> {
         rustix::io::ioctl_fionbio(&pipe, true)?;
         let mut running = Running { id, pipe };
         if let Some(orders) = self.orders {
-            write!(running.pipe, "{orders}")?;
+            send(&mut running.pipe, orders)?;
         }
         self.running = Some(running);
         Ok(())
     }
+}
+
+/// In one piece: orders that are cut would be no orders.
+fn send(pipe: &mut impl Write, orders: Orders) -> io::Result<()> {
+    pipe.write_all(orders.to_string().as_bytes())
 }
 
 impl Drop for Guard<'_> {
