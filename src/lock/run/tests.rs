@@ -12,6 +12,9 @@ use super::*;
 use crate::clock::Boot;
 use crate::lock::Handle;
 
+/// Longer than anything here takes on a busy machine.
+const DEADLINE: Duration = Duration::from_secs(30);
+
 const LONG: Duration = Duration::from_secs(3600);
 
 /// A lock that is lost, renewed and released as the test wants it.
@@ -130,7 +133,8 @@ impl Case {
             watchdog: self.watchdog,
             notes: &notes,
         });
-        let ended = under(lock, command, &self.rules, surroundings, &notes).await;
+        let run = under(lock, command, &self.rules, surroundings, &notes);
+        let ended = tokio::time::timeout(DEADLINE, run).await.expect("it does not end");
         assert!(self.released.get(), "the lock was not given back");
         (ended, noted.into_inner())
     }
@@ -158,7 +162,7 @@ async fn exists(path: &Path) {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(30), there).await.expect("the command did not start");
+    tokio::time::timeout(DEADLINE, there).await.expect("the command did not start");
 }
 
 #[tokio::test]
@@ -292,12 +296,16 @@ async fn a_lock_that_was_lost_unseen_is_called_lost() {
 #[tokio::test]
 async fn what_a_command_leaves_behind_ends_before_the_lock_is_given_back() {
     let directory = tempfile::tempdir().unwrap();
-    let pid = directory.path().join("pid");
-    let text = format!("sleep 60 & echo $! >{}; exit 4", pid.display());
-    let (ended, noted) = Case::new().sh(&text).await;
+    let (pid, ready) = (directory.path().join("pid"), directory.path().join("ready"));
+    let (sleep, ready) = ("trap '' TERM; echo >$0; exec sleep 60", ready.to_str().unwrap());
+    let text = format!("mkfifo $0; ({sleep}) & echo $! >{}; read line <$0; exit 4", pid.display());
+    let mut case = Case::new();
+    case.rules.grace = SOON;
+    let (ended, noted) = case.run("sh", &["-c", &text, ready]).await;
+    let ended = ended.unwrap();
     assert_eq!((ended.status, ended.stopped, ended.leftovers), (Status::Exited(4), false, true));
     assert!(ended.cut.is_none());
-    assert_eq!(noted, ["Leftovers"]);
+    assert_eq!(noted, ["Leftovers", "Killing"]);
     let pid = std::fs::read_to_string(pid).unwrap();
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
     // Gone, or dead and not yet waited for.
