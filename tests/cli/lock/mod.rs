@@ -7,5 +7,6 @@ mod etcd_faults;
 mod run_case;
 mod run_command;
 mod run_signals;
+mod run_terminal;
 mod run_watchdog;
 mod store;
