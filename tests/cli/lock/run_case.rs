@@ -84,13 +84,15 @@ struct Seen {
     id: i32,
     parent: i32,
     group: i32,
+    session: i32,
     is_dead: bool,
 }
 
 impl Seen {
+    /// One that is ready: in a session of its own, where no signal of the terminal reaches it.
     fn is_watchdog(&self) -> bool {
         let line = fs::read(format!("/proc/{}/cmdline", self.id)).unwrap_or_default();
-        line.split(|&byte| byte == 0).nth(1) == Some(b"__watchdog")
+        self.session == self.id && line.split(|&byte| byte == 0).nth(1) == Some(b"__watchdog")
     }
 }
 
@@ -101,6 +103,7 @@ fn processes() -> impl Iterator<Item = Seen> {
         let stat = fs::read_to_string(entry.path().join("stat")).ok()?;
         let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
         let is_dead = matches!(fields.next()?, "Z" | "X");
-        Some(Seen { id, parent: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()?, is_dead })
+        let mut number = || fields.next()?.parse().ok();
+        Some(Seen { id, parent: number()?, group: number()?, session: number()?, is_dead })
     })
 }
