@@ -68,17 +68,38 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some("floor") {
-        let port = arguments.next().and_then(|port| port.parse().ok()).expect("a port");
-        floor::run(port).expect("epoll");
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    if let [first, port] = arguments.as_slice()
+        && first == "floor"
+    {
+        floor::run(port.parse().expect("a port")).expect("epoll");
         return;
     }
+    // `cargo bench --bench peers -- lock startup` for some of them.
+    let wanted = |group: &str| arguments.is_empty() || arguments.iter().any(|word| word == group);
     println!("\nMachine: {}\n", process::machine());
     println!("| what | unit | hardy | against | theirs | ratio | goal | met |");
     println!("|---|---|---|---|---|---|---|---|");
-    let rows = serve::rows().into_iter().chain([breaker::row(), startup::row()]).chain(lock::rows());
-    rows.for_each(|row| row.print());
-    scale::print();
-    lock::print_queues();
+    let mut rows = Vec::new();
+    if wanted("serve") {
+        rows.extend(serve::rows());
+    }
+    if wanted("breaker") {
+        rows.push(breaker::row());
+    }
+    if wanted("startup") {
+        rows.push(startup::row());
+    }
+    if wanted("lock") {
+        rows.extend(lock::rows());
+    }
+    rows.iter().for_each(Row::print);
+    println!("\n| what | measured | goal |");
+    println!("|---|---|---|");
+    if wanted("scale") {
+        scale::print();
+    }
+    if wanted("lock") {
+        lock::print_queues();
+    }
 }

@@ -11,8 +11,6 @@ const CONNECTIONS: usize = 10_000;
 const TARGETS: usize = 1_000;
 
 pub fn print() {
-    println!("\n| what | measured | goal |");
-    println!("|---|---|---|");
     let (bare, held) = idle_connections();
     println!(
         "| serve: memory with {CONNECTIONS} idle keep-alive connections | {held:.0} MiB ({bare:.0} without) | < 100 MiB |"

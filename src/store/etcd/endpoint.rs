@@ -15,6 +15,9 @@ use crate::store::Error;
 /// HTTP/2 pings find a connection whose other end is gone without a word; etcd allows one in five seconds.
 const PING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(2));
 
+/// A member that does not even take the connection is soon given up for the next; one that has taken it may be busy.
+const LONGEST_CONNECT: Duration = Duration::from_secs(2);
+
 /// Whom to trust and who we are, as read from the files.
 pub(super) struct Identity(TlsOptions);
 
@@ -76,7 +79,7 @@ struct Connection {
 impl Endpoint {
     pub(super) fn new(url: &str, settings: &Settings, identity: &Identity) -> Endpoint {
         let mut options = ConnectOptions::new()
-            .with_connect_timeout(settings.timeout)
+            .with_connect_timeout(settings.timeout.min(LONGEST_CONNECT))
             .with_keep_alive(PING.0, PING.1)
             .with_keep_alive_while_idle(false)
             // A member that lost the others says so, instead of waiting for them.
