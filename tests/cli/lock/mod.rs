@@ -4,6 +4,7 @@ mod article;
 mod contract;
 mod etcd_engine;
 mod etcd_faults;
+mod refusals;
 mod run_case;
 mod run_command;
 mod run_signals;
