@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::entry::{Line, Note, Place};
 use super::held::Held;
 use super::pulse::{Pulse, wait_until};
-use super::ticket::{Got, Queued, Ticket, head_start, store};
+use super::ticket::{Got, Position, Queued, Ticket, head_start, store};
 use super::txn;
 use crate::clock::Boot;
 use crate::lock::{Ahead, Error, Patience, Wanted};
@@ -84,7 +84,7 @@ impl Ticket<'_> {
         };
         let got = tokio::select! {
             biased;
-            got = self.wait(&queued, position) => got?,
+            got = self.wait_on(&queued, position) => got?,
             () = cancel.cancelled() => return Err(Error::Interrupted),
             () = queued.pulse.beat(self.store, |_| {}) => return Err(self.displaced()),
             failure = queued.pulse.expired(self.store) => {
@@ -93,6 +93,22 @@ impl Ticket<'_> {
             () = patience => return Err(self.busy(&queued, began).await),
         };
         Ok((queued.pulse, got))
+    }
+
+    /// Waits also past its deadline, after which no answer comes in time, when the lease lives: the process was
+    /// stopped.
+    async fn wait_on(&self, queued: &Queued, mut position: Position) -> Result<Got, Error> {
+        loop {
+            match self.wait(queued, position).await {
+                Err(Error::Store(_)) if queued.pulse.lease().deadline <= Boot::now() => {
+                    if !queued.pulse.lives(self.store).await.map_err(store)? {
+                        return Err(self.displaced());
+                    }
+                    position = Position::Unknown;
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Only if it is free; a lock that is not costs one read.

@@ -57,17 +57,27 @@ impl Pulse {
     /// lease is gone, or else why it cannot be asked.
     pub(super) async fn expired(&self, store: &Etcd) -> Option<Failure> {
         loop {
-            let Lease { ttl, deadline } = self.lease();
+            let deadline = self.lease().deadline;
             if deadline > Boot::now() {
                 wait_until(deadline).await;
                 continue;
             }
-            match store.keep_alive(self.id, Effort::ONCE).await {
-                Ok(Some(sent)) => self.lease.send_replace(Lease { ttl, deadline: sent + ttl }),
-                Ok(None) => return None,
+            match self.lives(store).await {
+                Ok(true) => {}
+                Ok(false) => return None,
                 Err(failure) => return Some(failure),
-            };
+            }
         }
+    }
+
+    /// Asks the store once more whether there is a lease, and renews it.
+    pub(super) async fn lives(&self, store: &Etcd) -> Result<bool, Failure> {
+        let ttl = self.lease().ttl;
+        let sent = store.keep_alive(self.id, Effort::ONCE).await?;
+        if let Some(sent) = sent {
+            self.lease.send_replace(Lease { ttl, deadline: sent + ttl });
+        }
+        Ok(sent.is_some())
     }
 
     /// Calls go on until the lease is over.
