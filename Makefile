@@ -8,11 +8,12 @@ HARDY  := target/release/hardy
 # etcd's interface is compiled from its definition.
 BUILDS := cc:build-essential protoc:protobuf-compiler /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
 
-.PHONY: help demo build test install bench pages deny
+.PHONY: help demo build test soak install bench pages deny
 
 help:
 	@echo 'make demo       build the release binary and run the story: a server fails, a breaker copes; a lock'
 	@echo 'make test       formatting, lints, docs, unit tests, black-box tests, man pages, completions'
+	@echo 'make soak       locks under random kills and stops, ten minutes; SEED=N repeats the choice of faults'
 	@echo 'make bench      ratios against the tools that one would use instead'
 	@echo 'make install    binary, man pages and completions below PREFIX ($(PREFIX))'
 	@echo 'make pages      write man/ and completions/ anew after a change of the command line'
@@ -34,6 +35,12 @@ test:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --locked --no-deps --document-private-items --quiet
 	$(CARGO) test --locked
+
+# At most ten minutes, after the build.
+soak:
+	@tests/setup/install $(BUILDS) etcd:etcd-server etcdctl:etcd-client
+	HARDY_SOAK_ACQUISITIONS=10000 $(if $(SEED),HARDY_SOAK_SEED=$(SEED)) \
+		$(CARGO) test --locked --profile soak --test cli -- lock::soak --nocapture --test-threads 1
 
 bench:
 	@tests/setup/install $(BUILDS) wrk nginx:nginx-light go:golang-go etcdctl:etcd-client etcd:etcd-server taskset:util-linux

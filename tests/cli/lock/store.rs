@@ -37,6 +37,11 @@ impl Store {
         self.etcd.as_ref()
     }
 
+    /// The same, to kill and restart its members.
+    pub fn etcd_mut(&mut self) -> Option<&mut Etcd> {
+        self.etcd.as_mut()
+    }
+
     /// A directory for whatever the test needs; also that of the local store.
     pub fn directory(&self) -> &Path {
         self.directory.path()

@@ -1,0 +1,483 @@
+//! Fifty processes contend for one lock while they, their commands, their watchdogs and the members of the cluster are
+//! killed and stopped at random: no two commands overlap, tokens grow, and nothing is left. `make soak` runs it long.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+
+use super::history::{Life, Pinned, Resource, Seen};
+use super::store::Store;
+use crate::etcd::Etcd;
+use crate::support::wait_for;
+
+const WORKERS: usize = 50;
+
+/// The lease in etcd.
+const TTL: Duration = Duration::from_secs(2);
+
+/// By then hardy has told the watchdog of its command.
+const TOLD: Duration = Duration::from_millis(100);
+
+/// Longest time without anybody who gets the lock: several leases, elections, and a busy machine.
+const STUCK: Duration = Duration::from_secs(60);
+
+#[test]
+fn many_contend_on_one_host_while_some_are_killed() {
+    let plan = Plan::new(800);
+    plan.run(Store::local(), &[]);
+}
+
+#[test]
+fn many_contend_on_one_host_whose_commands_end_with_hardy() {
+    let plan = Plan::new(400);
+    plan.run(Store::local(), &["--no-inherit"]);
+}
+
+#[test]
+fn many_contend_in_a_cluster_while_some_are_killed() {
+    let plan = Plan::new(300);
+    plan.run(Store::of(Etcd::cluster(3)), &[]);
+}
+
+/// How much, and which random numbers.
+struct Plan {
+    acquisitions: usize,
+    /// One in so many has a fault.
+    calm: usize,
+    seed: u64,
+}
+
+impl Plan {
+    /// That many acquisitions, unless `make soak` wants more.
+    #[expect(clippy::disallowed_methods, reason = "how long it takes is for the person to say who runs it")]
+    fn new(usual: usize) -> Plan {
+        let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
+        let acquisitions = number("HARDY_SOAK_ACQUISITIONS").map_or(usual, |count| count as usize);
+        let seed = number("HARDY_SOAK_SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
+        // A fault can cost the time of a lease: a long run has more of them, and a lower rate.
+        Plan { acquisitions, calm: if acquisitions < 5_000 { 20 } else { 60 }, seed }
+    }
+
+    fn run(&self, store: Store, flags: &[&'static str]) {
+        let place = if store.etcd().is_some() { "etcd, three members" } else { "this host" };
+        say(&format!("soak: {place} {flags:?}, seed {}", self.seed));
+        let mut soak = Soak::new(store, flags, self);
+        let begun = Instant::now();
+        soak.until(self.acquisitions);
+        let seen = soak.settle();
+        say(&format!(
+            "soak: {place} {flags:?}, seed {}: {} acquisitions in {:.0?} by {WORKERS} processes at a time, {}",
+            self.seed,
+            seen.acquisitions,
+            begun.elapsed(),
+            soak.summary(&seen)
+        ));
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the summary is what one runs it for")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
+/// What is done to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    KillHolder,
+    StopHolder,
+    KillWaiter,
+    StopWaiter,
+    KillCommand,
+    StopCommand,
+    KillWatchdog,
+    StopWatchdog,
+    KillMember,
+    KillLeader,
+}
+
+use Fault::*;
+
+/// In every store.
+const OF_PROCESSES: [Fault; 8] =
+    [KillHolder, StopHolder, KillWaiter, StopWaiter, KillCommand, StopCommand, KillWatchdog, StopWatchdog];
+
+/// Also in a cluster.
+const OF_MEMBERS: [Fault; 2] = [KillMember, KillLeader];
+
+/// What is put right later.
+enum Later {
+    Continue(Pinned),
+    Restart(usize),
+}
+
+struct Soak {
+    store: Store,
+    resource: Resource,
+    crew: Arc<Crew>,
+    threads: Vec<JoinHandle<()>>,
+    rng: Rng,
+    later: Vec<(Instant, Later)>,
+    faults: BTreeMap<Fault, usize>,
+    calm: usize,
+    until_fault: usize,
+    /// When a holder was killed, until the next one comes.
+    killed: Option<Instant>,
+    takeover: Duration,
+    /// The commands of a killed hardy go on: nobody takes over before they end.
+    goes_on: bool,
+    /// In milliseconds; where there is a lease, it can end meanwhile.
+    longest_pause: u64,
+}
+
+impl Soak {
+    fn new(store: Store, flags: &[&'static str], plan: &Plan) -> Soak {
+        let resource = Resource::open(1);
+        let crew = Arc::new(Crew::new(&store, &resource, flags));
+        let threads = (0..WORKERS).map(|worker| {
+            let crew = crew.clone();
+            thread::spawn(move || crew.work(worker))
+        });
+        let threads = threads.collect();
+        let goes_on = store.etcd().is_none() && flags.is_empty();
+        let longest_pause = if store.etcd().is_some() { 3_000 } else { 800 };
+        let rng = Rng::with_seed(plan.seed);
+        Soak {
+            store,
+            resource,
+            crew,
+            threads,
+            rng,
+            later: Vec::new(),
+            faults: BTreeMap::new(),
+            calm: plan.calm,
+            until_fault: plan.calm,
+            killed: None,
+            takeover: Duration::ZERO,
+            goes_on,
+            longest_pause,
+        }
+    }
+
+    /// Lets them contend, with faults.
+    fn until(&mut self, acquisitions: usize) {
+        while self.resource.count() < acquisitions {
+            let life = self.next().unwrap_or_else(|| panic!("{}", self.stuck()));
+            self.until_fault -= 1;
+            if self.until_fault == 0 {
+                self.until_fault = self.rng.usize(1..2 * self.calm);
+                self.disturb(&life);
+            } else {
+                let hold = Duration::from_micros(self.rng.u64(..4_000));
+                self.hold(&life, hold);
+            }
+            life.end();
+            self.resource.check();
+        }
+    }
+
+    fn stuck(&self) -> String {
+        let queue = self.store.run(&["lock", "status"]);
+        format!("nobody comes any more: {queue:?}; {}", self.resource.wrong())
+    }
+
+    /// The next one; none in a long time.
+    fn next(&mut self) -> Option<Arc<Life>> {
+        let end = Instant::now() + STUCK;
+        while Instant::now() < end {
+            let pause = self.put_right();
+            if let Some(life) = self.resource.within(pause) {
+                if let Some(killed) = self.killed.take() {
+                    self.takeover = self.takeover.max(life.arrived - killed);
+                }
+                return Some(life);
+            }
+            if self.threads.iter().all(JoinHandle::is_finished) {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// Puts right what is due; how long until there is more of that.
+    fn put_right(&mut self) -> Duration {
+        let now = Instant::now();
+        let due: Vec<_> = self.later.extract_if(.., |(when, _)| *when <= now).collect();
+        for (_, later) in due {
+            match later {
+                Later::Continue(process) => drop(process.signal(Signal::CONT)),
+                Later::Restart(member) => self.store.etcd_mut().unwrap().restart(member),
+            }
+        }
+        let next = self.later.iter().map(|(when, _)| *when).min();
+        let next = next.map_or(Duration::MAX, |next| next.saturating_duration_since(now));
+        next.clamp(Duration::from_millis(1), Duration::from_millis(100))
+    }
+
+    /// Goes on for that long, or until the command has ended.
+    fn hold(&mut self, life: &Life, time: Duration) {
+        let end = Instant::now() + time;
+        loop {
+            let pause = self.put_right().min(end.saturating_duration_since(Instant::now()));
+            if life.gone_within(pause) || Instant::now() >= end {
+                return;
+            }
+        }
+    }
+
+    fn disturb(&mut self, life: &Life) {
+        let fault = self.choose();
+        self.resource.note(format!("{fault:?}"));
+        *self.faults.entry(fault).or_default() += 1;
+        let pause = Duration::from_millis(self.rng.u64(1..self.longest_pause));
+        let short = pause / 20;
+        if [KillHolder, StopHolder].contains(&fault) {
+            // A command that begins to run before the watchdog was told of it is in nobody's care if hardy dies then.
+            self.hold(life, TOLD);
+        }
+        match fault {
+            KillHolder => self.kill_holder(life),
+            StopHolder => {
+                self.stop(life.worker, pause);
+                let hold = self.rng.u64(..self.longest_pause);
+                self.hold(life, Duration::from_millis(hold));
+            }
+            KillWaiter | StopWaiter => {
+                let other = (life.worker + self.rng.usize(1..WORKERS)) % WORKERS;
+                match fault {
+                    KillWaiter => drop(self.crew.disturb(other, Signal::KILL)),
+                    _ => self.stop(other, pause),
+                }
+            }
+            KillCommand => {
+                self.crew.touch(life.worker);
+                life.signal(Signal::KILL);
+            }
+            StopCommand => {
+                life.signal(Signal::STOP);
+                self.hold(life, short);
+                life.signal(Signal::CONT);
+            }
+            KillWatchdog | StopWatchdog => {
+                if let Some(watchdog) = Pinned::watchdog(life.hardy) {
+                    watchdog.signal(if fault == KillWatchdog { Signal::KILL } else { Signal::STOP });
+                    self.hold(life, short);
+                }
+            }
+            KillMember | KillLeader => self.kill_member(fault == KillLeader, pause),
+        }
+    }
+
+    fn choose(&mut self) -> Fault {
+        let whole = !self.later.iter().any(|(_, later)| matches!(later, Later::Restart(_)));
+        let etcd = self.store.etcd().is_some();
+        match self.rng.u8(..10) {
+            0 if etcd && whole => *self.rng.choice(&OF_MEMBERS).unwrap(),
+            _ => *self.rng.choice(&OF_PROCESSES).unwrap(),
+        }
+    }
+
+    fn kill_holder(&mut self, life: &Life) {
+        let killed = Instant::now();
+        if self.crew.disturb(life.worker, Signal::KILL).is_none() {
+            return;
+        }
+        if self.goes_on {
+            self.hold(life, Duration::from_millis(50));
+            life.end();
+            self.killed = Some(Instant::now());
+        } else {
+            life.gone();
+            self.killed = Some(killed);
+        }
+    }
+
+    fn stop(&mut self, worker: usize, pause: Duration) {
+        if let Some(process) = self.crew.disturb(worker, Signal::STOP) {
+            self.resource.forgive(worker);
+            self.later.push((Instant::now() + pause, Later::Continue(process)));
+        }
+    }
+
+    fn kill_member(&mut self, leader: bool, pause: Duration) {
+        let etcd = self.store.etcd_mut().unwrap();
+        let member = if leader { etcd.leader() } else { self.rng.usize(..3) };
+        etcd.kill(member);
+        self.crew.cluster.fetch_add(1, Ordering::Relaxed);
+        self.later.push((Instant::now() + pause, Later::Restart(member)));
+    }
+
+    /// No more faults: everybody in the queue gets the lock, and nothing is left.
+    fn settle(&mut self) -> Seen {
+        self.crew.over.store(true, Ordering::Relaxed);
+        while let Some(life) = self.next() {
+            life.end();
+        }
+        assert!(self.threads.iter().all(JoinHandle::is_finished), "{}", self.stuck());
+        for (when, _) in &mut self.later {
+            *when = Instant::now();
+        }
+        self.put_right();
+        for thread in self.threads.drain(..) {
+            thread.join().unwrap();
+        }
+        let seen = self.resource.check();
+        let wrong = self.crew.wrong.lock().unwrap();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        wait_for("the last lease to end", || self.store.is_clean().then_some(()));
+        let queue = self.store.run(&["lock", "status"]);
+        assert_eq!(queue.stdout, "nobody holds a lock or waits for one\n", "{queue:?}");
+        seen
+    }
+
+    fn summary(&self, seen: &Seen) -> String {
+        let faults: Vec<_> = self.faults.iter().map(|(fault, count)| format!("{count} {fault:?}")).collect();
+        let exits = self.crew.exits.lock().unwrap();
+        let exits: Vec<_> =
+            exits.iter().map(|(how, (count, said))| format!("{count} with {how} {said:?}")).collect();
+        format!(
+            "highest token {}; faults: {}; they ended: {}; worst takeover after a holder's kill {:.0?} (TTL {TTL:?}); \
+             {} refused by token; the end of a command was seen at most {:.1?} after the next one had come",
+            seen.highest,
+            faults.join(", "),
+            exits.join(", "),
+            self.takeover,
+            seen.refused,
+            seen.patience,
+        )
+    }
+}
+
+/// The processes that contend.
+struct Crew {
+    program: OsString,
+    environment: Vec<(OsString, Option<OsString>)>,
+    arguments: Vec<OsString>,
+    running: Vec<Mutex<Option<Running>>>,
+    over: AtomicBool,
+    /// How often a member was killed.
+    cluster: AtomicUsize,
+    /// How they ended, how often, and what one of them said.
+    exits: Mutex<BTreeMap<String, (usize, String)>>,
+    wrong: Mutex<Vec<String>>,
+}
+
+struct Running {
+    child: Child,
+    /// A fault was its own.
+    touched: bool,
+}
+
+impl Crew {
+    fn new(store: &Store, resource: &Resource, flags: &[&str]) -> Crew {
+        let mut command = store.hardy();
+        command.env("RESOURCE", resource.place());
+        command.args(["lock", "run", "soak", "--ttl", "2s", "--grace", "300ms"]).args(flags).arg("--");
+        command.args(resource.command());
+        let environment = command.get_envs().map(|(name, value)| (name.into(), value.map(Into::into)));
+        Crew {
+            program: command.get_program().into(),
+            environment: environment.collect(),
+            arguments: command.get_args().map(Into::into).collect(),
+            running: (0..WORKERS).map(|_| Mutex::default()).collect(),
+            over: AtomicBool::new(false),
+            cluster: AtomicUsize::new(0),
+            exits: Mutex::default(),
+            wrong: Mutex::default(),
+        }
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.arguments);
+        for (name, value) in &self.environment {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        command
+    }
+
+    /// One process after the other.
+    fn work(&self, worker: usize) {
+        while !self.over.load(Ordering::Relaxed) {
+            let cluster = self.cluster.load(Ordering::Relaxed);
+            let mut child = self.command().env("WORKER", worker.to_string()).spawn().unwrap();
+            let id = WaitId::Pid(Pid::from_child(&child));
+            let mut stderr = child.stderr.take().unwrap();
+            *self.running[worker].lock().unwrap() = Some(Running { child, touched: false });
+            while waitid(id.clone(), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).is_err() {}
+            // From here on nobody signals it.
+            let mut ended = self.running[worker].lock().unwrap().take().unwrap();
+            let status = ended.child.wait().unwrap();
+            let mut said = String::new();
+            let _ = stderr.read_to_string(&mut said);
+            let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
+            let disturbed = self.cluster.load(Ordering::Relaxed) != cluster;
+            self.ended(code, ended.touched, disturbed, &said);
+        }
+    }
+
+    fn ended(&self, code: i32, touched: bool, disturbed: bool, said: &str) {
+        let how = match (code, touched) {
+            (0, _) => "0".to_owned(),
+            (code, true) => format!("{code} after a fault"),
+            (code, false) => format!("{code} without one"),
+        };
+        let mut exits = self.exits.lock().unwrap();
+        let (count, sample) = exits.entry(how).or_default();
+        *count += 1;
+        if sample.is_empty() {
+            sample.push_str(said.trim());
+        }
+        drop(exits);
+        // A lease that a busy machine did not renew in time is lost, and that is said.
+        let fine = match code {
+            0 | 76 => true,
+            137 => touched,
+            3 => disturbed,
+            _ => false,
+        };
+        if !fine || said.contains("panicked") {
+            self.wrong.lock().unwrap().push(format!("exit {code}, touched {touched}: {said}"));
+        }
+    }
+
+    /// Sends a signal to one of them, if it is there.
+    fn disturb(&self, worker: usize, signal: Signal) -> Option<Pinned> {
+        let mut running = self.running[worker].lock().unwrap();
+        let running = running.as_mut()?;
+        running.touched = true;
+        let process = Pinned::new(i32::try_from(running.child.id()).unwrap())?;
+        process.signal(signal).then_some(process)
+    }
+
+    /// What it is disturbed by is something else.
+    fn touch(&self, worker: usize) {
+        if let Some(running) = self.running[worker].lock().unwrap().as_mut() {
+            running.touched = true;
+        }
+    }
+}
+
+impl Drop for Soak {
+    /// After a panic, too: whoever is left would wait for ever.
+    fn drop(&mut self) {
+        self.crew.over.store(true, Ordering::Relaxed);
+        for running in &self.crew.running {
+            if let Some(running) = running.lock().unwrap_or_else(|broken| broken.into_inner()).as_mut() {
+                let _ = running.child.kill();
+            }
+        }
+    }
+}
