@@ -5,6 +5,8 @@ mod contract;
 mod etcd_engine;
 mod etcd_faults;
 mod history;
+mod network;
+mod partition;
 mod refusals;
 mod run_case;
 mod run_command;
