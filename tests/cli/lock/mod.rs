@@ -4,6 +4,7 @@ mod article;
 mod contract;
 mod etcd_engine;
 mod etcd_faults;
+mod faults_cluster;
 mod history;
 mod network;
 mod partition;
