@@ -28,7 +28,7 @@ demo: build
 
 test:
 	@tests/setup/install $(BUILDS) curl openssl ps:procps zsh fish mandoc \
-		etcd:etcd-server etcdctl:etcd-client ip:iproute2 \
+		etcd:etcd-server etcdctl:etcd-client ip:iproute2 faketime:faketime \
 		go:golang-go /usr/share/gocode/src/go.etcd.io/etcd:golang-etcd-server-dev python3 pip3:python3-pip
 	@tests/setup/etcd-3.5
 	$(CARGO) fmt --check
