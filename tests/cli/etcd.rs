@@ -273,3 +273,6 @@ fn ports(count: usize) -> Vec<u16> {
     let held: Vec<_> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0").expect("a free port")).collect();
     held.iter().map(|held| held.local_addr().expect("an address").port()).collect()
 }
+
+/// Longer than an election of [`Etcd::cluster`].
+pub const ELECTION: Duration = Duration::from_secs(2);
