@@ -139,6 +139,11 @@ pub fn lock_from_environment() -> (Option<String>, Option<String>) {
     (value("HARDY_LOCK_NAME"), value("HARDY_LOCK_TOKEN"))
 }
 
+/// The handle of the lock under which this process runs, if it does.
+pub fn handle_from_environment() -> Option<String> {
+    environment("HARDY_LOCK_HANDLE").and_then(|value| value.into_string().ok())
+}
+
 /// The knobs of a section as variables, for a process of our own that is to have the same settings.
 pub fn as_variables(section: &str, knobs: &impl serde::Serialize) -> Vec<(String, String)> {
     let Ok(toml::Value::Table(knobs)) = toml::Value::try_from(knobs) else { return Vec::new() };

@@ -3,6 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// What the guard says.
@@ -30,6 +31,12 @@ pub enum FenceError {
     NoToken(PathBuf),
 }
 
+/// More than any token has digits.
+const LONGEST: u64 = 64;
+
+/// A pipe must not be waited for; it is refused.
+const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+
 /// Compares `token` with what the file holds, and stores it if it is not lower; on disk before this returns.
 ///
 /// The file is replaced, never rewritten, so that a crash leaves the old or the new token. Its lock is that of the
@@ -40,22 +47,33 @@ pub enum FenceError {
 pub fn pass(path: &Path, token: u64) -> Result<Answer, FenceError> {
     let io = |source| FenceError::Io { path: path.to_owned(), source };
     loop {
-        let mut file = OpenOptions::new().read(true).append(true).create(true).open(path).map_err(io)?;
+        let mut file = match OpenOptions::new().read(true).append(true).custom_flags(NONBLOCK).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if begin(path, token).map_err(io)? {
+                    return Ok(Answer::Passes(None));
+                }
+                continue;
+            }
+            opened => opened.map_err(io)?,
+        };
+        if !file.metadata().map_err(io)?.is_file() {
+            return Err(FenceError::NoToken(path.to_owned()));
+        }
         file.lock().map_err(io)?;
         if !is_still(path, &file).map_err(io)? {
             continue;
         }
         let mut text = String::new();
-        file.read_to_string(&mut text).map_err(io)?;
-        let highest = match text.trim() {
-            "" => None,
-            number => Some(number.parse().map_err(|_| FenceError::NoToken(path.to_owned()))?),
-        };
-        return match highest {
-            Some(higher) if higher > token => Ok(Answer::Refused(higher)),
-            Some(same) if same == token => Ok(Answer::Passes(highest)),
-            _ => replace(path, &file, token).map(|()| Answer::Passes(highest)).map_err(io),
-        };
+        (&mut file).take(LONGEST).read_to_string(&mut text).map_err(io)?;
+        // An empty one is a damaged one: it may have held any token.
+        let highest: u64 = text.trim().parse().map_err(|_| FenceError::NoToken(path.to_owned()))?;
+        if highest > token {
+            return Ok(Answer::Refused(highest));
+        }
+        if highest < token {
+            replace(path, &file, token).map_err(io)?;
+        }
+        return Ok(Answer::Passes(Some(highest)));
     }
 }
 
@@ -65,15 +83,31 @@ fn is_still(path: &Path, file: &File) -> io::Result<bool> {
     Ok(named.is_ok_and(|named| (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)))
 }
 
-/// Puts a new file in the place of the old one, with its mode; the caller holds the old one's lock.
+/// The first token: the file appears with it, or another one was faster.
+fn begin(path: &Path, token: u64) -> io::Result<bool> {
+    let (new, mut file) = beside(path)?;
+    let linked =
+        writeln!(file, "{token}").and_then(|()| file.sync_all()).and_then(|()| fs::hard_link(&new, path));
+    // It has its own name now, or is of no use.
+    let _ = fs::remove_file(&new);
+    match linked {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        other => other.and_then(|()| sync_directory(path)).map(|()| true),
+    }
+}
+
+/// Puts a new file in the place of the old one, with its mode and, where that is allowed, its owner; the caller holds
+/// the old one's lock.
 fn replace(path: &Path, old: &File, token: u64) -> io::Result<()> {
     let real = fs::canonicalize(path)?;
-    let mut name = real.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let new = real.with_file_name(name);
-    let mut file = File::create(&new)?;
+    let (new, mut file) = beside(&real)?;
+    let meta = old.metadata()?;
     let written = writeln!(file, "{token}")
-        .and_then(|()| file.set_permissions(old.metadata()?.permissions()))
+        .and_then(|()| {
+            // Only root can give a file away; for others it stays their own.
+            let _ = std::os::unix::fs::fchown(&file, Some(meta.uid()), Some(meta.gid()));
+            file.set_permissions(meta.permissions())
+        })
         .and_then(|()| file.sync_all())
         .and_then(|()| fs::rename(&new, &real));
     if written.is_err() {
@@ -81,7 +115,21 @@ fn replace(path: &Path, old: &File, token: u64) -> io::Result<()> {
         let _ = fs::remove_file(&new);
     }
     written?;
-    File::open(real.parent().unwrap_or(Path::new("/")))?.sync_all()
+    sync_directory(&real)
+}
+
+/// A new file in the same directory, under a name that nobody could have put a link at.
+fn beside(path: &Path) -> io::Result<(PathBuf, File)> {
+    let mut name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_owned();
+    name.push(format!(".{}-{:x}", std::process::id(), fastrand::u64(..)));
+    let new = path.with_file_name(name);
+    let file = OpenOptions::new().write(true).create_new(true).open(&new)?;
+    Ok((new, file))
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(test)]
@@ -104,13 +152,14 @@ mod tests {
     fn what_is_no_token_is_never_overwritten() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("fence");
-        for text in ["x", "-1", "1 2", "99999999999999999999"] {
+        for text in ["", "\n", "x", "-1", "1 2", "99999999999999999999"] {
             fs::write(&path, text).unwrap();
             assert!(matches!(pass(&path, 9), Err(FenceError::NoToken(_))), "{text:?}");
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
         assert!(matches!(pass(&directory.path().join("no/where"), 1), Err(FenceError::Io { .. })));
         assert!(matches!(pass(directory.path(), 1), Err(FenceError::Io { .. })));
+        assert!(matches!(pass(Path::new("/dev/null"), 1), Err(FenceError::NoToken(_))));
     }
 
     #[test]

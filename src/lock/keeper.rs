@@ -37,7 +37,8 @@ impl Watched {
         Ok(Watched(pipe::Receiver::from_owned_fd_unchecked(descriptor)?))
     }
 
-    async fn ended(&self) {
+    /// Until it has ended.
+    pub async fn ended(&self) {
         // An error means that the descriptor is of no use: then nobody can say that the process still lives.
         let _ = self.0.readable().await;
     }
@@ -56,6 +57,8 @@ pub async fn start(arguments: &[impl AsRef<OsStr>], variables: &[(String, String
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
+        // Until it is ready; then it is nobody's.
+        .kill_on_drop(true)
         .spawn()?;
     let (Some(stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(io::ErrorKind::BrokenPipe.into());
@@ -63,6 +66,8 @@ pub async fn start(arguments: &[impl AsRef<OsStr>], variables: &[(String, String
     let mut line = String::new();
     let ready = tokio::time::timeout(START, BufReader::new(stdout).read_line(&mut line)).await;
     if matches!(ready, Ok(Ok(_))) && line.trim() == READY {
+        // Dropped without a kill: what is forgotten here is only the handle of a process that goes on.
+        std::mem::forget(child);
         return Ok(());
     }
     // It is not ready in time, or not at all: nobody is to renew what is given back now.

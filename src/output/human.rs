@@ -5,7 +5,10 @@ use std::io::{self, Write};
 
 use crate::text::printable;
 use anstyle::{AnsiColor, Style};
-use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, presets};
+use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Width, presets};
+
+/// Rather a line that is too long than a column of single letters.
+const NARROWEST: u16 = 20;
 
 /// How good a thing is; printed as colour where there is colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,9 +86,11 @@ impl<'a> Human<'a> {
         }
         for (index, column) in drawn.column_iter_mut().enumerate() {
             column.set_padding((0, 2));
-            if index + 1 < columns {
-                column.set_constraint(ColumnConstraint::ContentWidth);
-            }
+            let constraint = match index + 1 {
+                last if last == columns => ColumnConstraint::LowerBoundary(Width::Fixed(NARROWEST)),
+                _ => ColumnConstraint::ContentWidth,
+            };
+            column.set_constraint(constraint);
         }
         for line in drawn.lines() {
             self.line(line.trim_end())?;

@@ -158,12 +158,19 @@ impl Console {
 
     /// Prints the report on stdout and into the files asked for; returns its exit code.
     pub fn emit<R: Report>(&self, report: &R) -> Result<Exit, Error> {
-        let mut outcome = self.event(report);
+        let printed = self.event(report);
+        let filed = self.file(report);
+        printed.and(filed).map(|()| report.exit())
+    }
+
+    /// Only into the files asked for: stdout is somebody else's.
+    pub fn file<R: Report>(&self, report: &R) -> Result<(), Error> {
+        let mut outcome = Ok(());
         for file in &self.settings.reports {
             // One place that is full must not cost the report in the others.
             outcome = outcome.and(file::write(file, report));
         }
-        outcome.map(|()| report.exit())
+        outcome
     }
 
     /// Prints one report of a stream: a line of JSON, or its human form.

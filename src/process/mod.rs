@@ -25,7 +25,7 @@ pub struct Command {
     /// Its arguments.
     pub arguments: Vec<OsString>,
     /// Put into its environment, which otherwise is ours.
-    pub environment: Vec<(&'static str, String)>,
+    pub environment: Vec<(String, String)>,
 }
 
 /// How a command ended.

@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::config::LockKnobs;
 use crate::error::Error;
 use crate::exit::{Exit, Verdict};
-use crate::lock::{Grant, Locks, Tie};
+use crate::lock::{Grant, Locks, Mode, Tie};
 use crate::output::{self, Human};
 use crate::units;
 
@@ -24,8 +24,9 @@ use crate::units;
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_long_help = "\
 Examples:
-  hardy lock acquire deploy --wait 5m --ttl 10m && ./deploy.sh; hardy lock release deploy
+  hardy lock acquire deploy --wait 5m --ttl 10m && { ./deploy.sh; hardy lock release deploy; }
   handle=$(hardy lock acquire deploy --try) || exit     # exit 75: others hold it
+  hardy lock release deploy --handle \"$handle\"
   hardy lock acquire db --keep-alive-for-pid $$         # renewed until this shell ends, then given back
   hardy lock acquire api --slots 3 --json | jq -r .data.token
 
@@ -115,10 +116,12 @@ async fn acquire(args: Args, app: &App) -> Result<Exit, Error> {
         max_hold: args.max_hold.map(|units::Duration(time)| time),
         store: args.store.variables(&app.config),
     });
-    if let Some(order) = &keeper {
-        order.check()?;
-    }
-    let held = waiting::for_lock(&locks, &wanted, app).await?;
+    args.want.not_within(&locks).await?;
+    let held = match &keeper {
+        None => waiting::for_lock(&locks, &wanted, app).await?,
+        // Nobody is to get a lock for a process that has ended, or for another one with its number.
+        Some(order) => waiting::for_lock_of(order.watch()?, &locks, &wanted, app).await?,
+    };
     if let Some(signal) = app.shutdown.signal() {
         // It was got in the same moment; who asked for the end does not want it.
         held.release().await.map_err(super::refused::explained)?;
@@ -129,16 +132,38 @@ async fn acquire(args: Args, app: &App) -> Result<Exit, Error> {
         app.console.note(&text);
     }
     if let Some(order) = keeper {
-        give_to_keeper(&order, &grant, &locks).await?;
+        give_to_keeper(&order, &grant, &locks, app).await?;
     }
-    args.store.keep(&grant.handle, app);
+    if let Some(lease) = grant.lease
+        && lease.deadline.left().is_zero()
+    {
+        let text = format!(
+            "{} was got, and its lease of {} is over already",
+            wanted.name,
+            units::Duration(lease.ttl)
+        );
+        return Err(Error::lost(text).hint("this host was paused, or is very busy: raise --ttl"));
+    }
+    args.store.keep(&grant.handle, wanted.mode == Mode::Exclusive, app);
     app.console.interactive_note(&told(&grant, pid, args.keep_alive_for_pid.is_some()));
-    app.finish(&Report(Got::new(&grant.handle, grant.lease, grant.waited)))
+    let told = app.finish(&Report(Got::new(&grant.handle, grant.lease, grant.waited)));
+    if !matches!(told, Ok(Exit::GOOD)) {
+        // Whoever was interrupted, or cannot read the handle, does not know that there is a lock.
+        args.store.forget(&grant.handle, &app.config);
+        let _ = locks.release(&grant.handle).await;
+    }
+    told
 }
 
 /// A lock that nobody keeps alive must not stay behind.
-async fn give_to_keeper(order: &keep::Order, grant: &Grant, locks: &Locks) -> Result<(), Error> {
-    let started = order.start(&grant.handle).await;
+async fn give_to_keeper(order: &keep::Order, grant: &Grant, locks: &Locks, app: &App) -> Result<(), Error> {
+    let started = tokio::select! {
+        started = order.start(&grant.handle) => started,
+        () = app.shutdown.token.cancelled() => {
+            let signal = app.shutdown.signal().unwrap_or_default();
+            Err(Error::unknown("interrupted").with_exit(Exit::signal(signal)))
+        }
+    };
     if started.is_err() {
         // The first error is the one to tell; the lease ends by itself.
         let _ = locks.release(&grant.handle).await;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::config;
 use crate::error::Error;
 use crate::exit::Verdict;
 use crate::lock::{self, Answer, FenceError};
@@ -15,7 +16,7 @@ use crate::output::{self, Human, Tone};
 #[derive(clap::Args, Debug)]
 #[command(after_long_help = "\
 Examples:
-  hardy lock run nightly -- sh -c 'hardy lock fence /srv/data/.token $HARDY_LOCK_TOKEN && write-to /srv/data'
+  hardy lock run nightly -- sh -c 'hardy lock fence /srv/data/.token && write-to /srv/data'
 
 Comparing and storing is one step, and on disk before it returns. Exit 0: the token passes; 1: a higher one was seen,
 whoever holds this one has been overtaken. The file must be on the same side of a partition as what it guards.")]
@@ -23,9 +24,9 @@ pub struct Args {
     /// The file that remembers; created by the first token
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
-    /// The fencing token
+    /// The fencing token [default: $HARDY_LOCK_TOKEN]
     #[arg(value_name = "TOKEN")]
-    token: u64,
+    token: Option<u64>,
 }
 
 /// What the guard said.
@@ -58,12 +59,17 @@ impl output::Report for Report {
 
 /// Compares and stores.
 pub fn run(args: &Args) -> Result<Report, Error> {
-    let answer = lock::pass(&args.file, args.token).map_err(explained)?;
+    let told = || config::lock_from_environment().1?.parse().ok();
+    let token = args.token.or_else(told).ok_or_else(|| {
+        Error::usage("no fencing token")
+            .hint("give TOKEN; a command under `lock run` finds it in its environment")
+    })?;
+    let answer = lock::pass(&args.file, token).map_err(explained)?;
     let (passes, highest) = match answer {
         Answer::Passes(highest) => (true, highest),
         Answer::Refused(highest) => (false, Some(highest)),
     };
-    Ok(Report { file: args.file.display().to_string(), token: args.token, passes, highest })
+    Ok(Report { file: args.file.display().to_string(), token, passes, highest })
 }
 
 fn explained(error: FenceError) -> Error {

@@ -11,6 +11,7 @@ use super::settings::StoreArgs;
 use crate::complete;
 use crate::config::{self, Config};
 use crate::lock::{self, Grant, Lease, Locks, Mode};
+use crate::output::printable;
 use crate::units::{Duration as Shown, brief};
 
 /// A shell that completes waits no longer than this for names.
@@ -62,7 +63,7 @@ impl From<&lock::Member> for Member {
 /// Who it is, in a word: `host:pid`, or the lease of a client that does not say.
 pub fn who(member: &lock::Member) -> String {
     match &member.owner {
-        Some(owner) => format!("{}:{}", owner.host, owner.pid),
+        Some(owner) => format!("{}:{}", printable(&owner.host), owner.pid),
         None => format!("lease {}", member.id),
     }
 }
@@ -72,7 +73,7 @@ pub fn mode(member: &lock::Member) -> String {
     match member.mode {
         Mode::Exclusive => String::new(),
         Mode::Shared => "shared".to_owned(),
-        Mode::Slots(slots) => format!("1 of {slots}"),
+        Mode::Slots(slots) => format!("{slots} slots"),
     }
 }
 

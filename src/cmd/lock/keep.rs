@@ -36,8 +36,9 @@ pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
     keeper::leave_session();
     let ready = || drop(app.console.emit_text(&format!("{}\n", keeper::READY)));
     let kept = keeper::keep_for(&locks, &args.handle, &process, until, ready, &app.shutdown.token).await;
-    args.store.forget(&args.handle, &app.config);
+    // A lost one stays, so that `release` can say that it was lost.
     kept.map_err(explained)?;
+    args.store.forget(&args.handle, &app.config);
     Ok(Exit::GOOD)
 }
 
@@ -52,9 +53,9 @@ pub struct Order {
 }
 
 impl Order {
-    /// Whether there is such a process, before anything is done for it.
-    pub fn check(&self) -> Result<(), Error> {
-        Watched::new(self.pid).map(drop).map_err(|e| no_process(self.pid).because(e))
+    /// The process, before anything is done for it.
+    pub fn watch(&self) -> Result<Watched, Error> {
+        Watched::new(self.pid).map_err(|e| no_process(self.pid).because(e))
     }
 
     /// Starts the keeper, and waits until it is ready.

@@ -6,9 +6,10 @@ use crate::app::App;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::lock;
+use crate::output::printable;
 use crate::units::{brief, counted};
 
-use super::found::who;
+use super::found::{ago, mode, who};
 
 /// Who did not wait wants to read of no time.
 const WORTH_TELLING: Duration = Duration::from_millis(100);
@@ -31,6 +32,15 @@ impl BusyArgs {
     }
 }
 
+/// What a person wants to know of a holder: since when, as what, why.
+fn details(holder: &lock::Member) -> String {
+    let since = Some(ago(holder.since)).filter(|since| !since.is_empty()).map(|since| format!("for {since}"));
+    let mode = Some(mode(holder)).filter(|mode| !mode.is_empty());
+    let reason = holder.owner.as_ref().and_then(|owner| owner.reason.as_deref()).map(printable);
+    let known: Vec<String> = [since, mode, reason].into_iter().flatten().collect();
+    if known.is_empty() { String::new() } else { format!(" ({})", known.join(", ")) }
+}
+
 /// What ended a wait for a lock; a signal has its own exit code.
 pub fn unavailable(error: lock::Error, app: &App) -> Error {
     match (&error, app.shutdown.signal()) {
@@ -41,11 +51,12 @@ pub fn unavailable(error: lock::Error, app: &App) -> Error {
 
 /// The error with its exit code and the next command to try.
 pub fn explained(error: lock::Error) -> Error {
-    let text = error.to_string();
+    // Names in etcd can be anybody's bytes.
+    let text = printable(&error.to_string());
     match error {
         lock::Error::Busy { name, holders, waiters, waited } => {
             let by = match holders.first() {
-                Some(first) => format!(" by {}", who(first)),
+                Some(first) => format!(" by {}{}", who(first), details(first)),
                 None => " by others".to_owned(),
             };
             let more = match holders.len() {

@@ -1,7 +1,11 @@
 //! `hardy lock run`: a command that runs only while its lock is held.
 
 use std::ffi::OsString;
-use std::time::Duration;
+use std::io;
+use std::time::{Duration, Instant};
+
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::found::other_ttl;
 use super::refused::{BusyArgs, explained};
@@ -10,9 +14,10 @@ use super::waiting;
 use crate::app::App;
 use crate::config::LockKnobs;
 use crate::error::Error;
-use crate::exit::Exit;
+use crate::exit::{Exit, Verdict};
 use crate::lock::run::{self, Cut, Ended, Event, Rules, longest_grace};
 use crate::lock::{Grant, Tie, Wanted};
+use crate::output::{self, Case, Human, Outcome};
 use crate::process::watchdog::Change;
 use crate::process::{Command, StartError};
 use crate::units;
@@ -32,7 +37,8 @@ It finds HARDY_LOCK_NAME, HARDY_LOCK_TOKEN, HARDY_LOCK_HANDLE and, with a lease,
 
 In etcd the lease is renewed every third of --ttl. When that fails, the whole process group gets SIGTERM, and SIGKILL
 --grace later, before the lease ends; a watchdog process does so even when hardy is stopped or killed. That is exit 76.
-On this host the kernel keeps the lock for as long as hardy, the command, or a daemon that it started lives.")]
+On this host the kernel keeps the lock for as long as hardy, the command, or a daemon that it started lives.
+Background jobs that the command leaves in its process group are ended with it; start a daemon with setsid.")]
 pub struct Args {
     #[command(flatten)]
     want: WantArgs,
@@ -83,6 +89,7 @@ async fn under_lock(args: Args, app: &App) -> Result<Exit, Error> {
         None => return Err(Error::usage("no command to run")),
     };
     let locks = args.store.open(&app.config)?;
+    args.want.not_within(&locks).await?;
     let held = waiting::for_lock(&locks, &wanted, app).await?;
     let grant = held.grant().clone();
     tell(&wanted, &grant, app);
@@ -90,9 +97,10 @@ async fn under_lock(args: Args, app: &App) -> Result<Exit, Error> {
         held.release().await.map_err(explained)?;
         return Ok(Exit::signal(app.shutdown.signal().unwrap_or_default()));
     };
-    let command = Command { program, arguments, environment: Vec::new() };
+    let command = Command { program, arguments, environment: args.store.told() };
+    let begun = Instant::now();
     let ended = run::run(held, command, &rules, signals, &|event| note(&event, &grant, app)).await;
-    settle(ended.map_err(|error| not_run(error, &grant))?, &grant, app)
+    settle(ended.map_err(|error| not_run(error, &grant))?, &grant, begun.elapsed(), app)
 }
 
 /// What was typed must fit into the lease; the default is cut to fit.
@@ -126,7 +134,7 @@ fn note(event: &Event<'_>, grant: &Grant, app: &App) {
         Event::Stopping(cut) => app.console.warn(&format!("{}: stopping the command", told(cut, grant))),
         Event::Killing => app.console.warn("the command does not end: killing it"),
         Event::Leftovers => {
-            app.console.detail("the command left processes behind: ending them before the lock is released");
+            app.console.warn("the command left processes behind: ending them before the lock is released");
         }
         Event::Unstoppable(error) => app.console.warn(&format!(
             "processes of the command cannot be ended ({error}): they outlive the lock of {name}"
@@ -152,14 +160,75 @@ fn told(cut: &Cut, grant: &Grant) -> String {
     }
 }
 
+/// How it went, for `--report`; stdout is the command's own.
+#[derive(Serialize, JsonSchema)]
+struct Report {
+    name: String,
+    store: String,
+    /// The fencing token.
+    token: u64,
+    /// How long it took to get the lock.
+    waited_ms: u64,
+    /// The exit code of the command, with 128 and the number of a signal that ended it.
+    exit_code: u8,
+    /// Why the command cannot be said to have run alone, or why it was stopped; null if all went well.
+    lost: Option<String>,
+    #[serde(skip)]
+    time: Duration,
+}
+
+impl Report {
+    fn new(ended: &Ended, grant: &Grant, time: Duration) -> Report {
+        Report {
+            name: grant.handle.name.to_string(),
+            store: grant.handle.store.clone(),
+            token: grant.token(),
+            waited_ms: u64::try_from(grant.waited.as_millis()).unwrap_or(u64::MAX),
+            exit_code: ended.status.code(),
+            lost: ended.cut.as_ref().map(|cut| told(cut, grant)),
+            time,
+        }
+    }
+}
+
+impl output::Report for Report {
+    const SCHEMA: &'static str = "hardy.lock.run/v1";
+
+    fn verdict(&self) -> Verdict {
+        if self.lost.is_none() && self.exit_code == 0 { Verdict::Good } else { Verdict::Bad }
+    }
+
+    fn human(&self, out: &mut Human<'_>) -> io::Result<()> {
+        out.line(format!("{}: token {}, exit {}", self.name, self.token, self.exit_code))
+    }
+
+    fn cases(&self) -> Vec<Case> {
+        let fail = |reason: &str, message| Outcome::Fail { reason: reason.to_owned(), message };
+        let outcome = match (&self.lost, self.exit_code) {
+            (Some(lost), _) => fail("lost", lost.clone()),
+            (None, 0) => Outcome::Pass,
+            (None, code) => fail("exit", format!("the command ended with {code}")),
+        };
+        vec![Case { name: self.name.clone(), time: self.time, outcome }]
+    }
+}
+
 /// The exit code of a command that ran.
-fn settle(ended: Ended, grant: &Grant, app: &App) -> Result<Exit, Error> {
+fn settle(ended: Ended, grant: &Grant, time: Duration, app: &App) -> Result<Exit, Error> {
+    if let Err(error) = app.console.file(&Report::new(&ended, grant, time)) {
+        // The exit code stays that of the command.
+        app.console.warn(&error.to_string());
+    }
     if let Some(cut) = &ended.cut {
         let text = told(cut, grant);
         let text = if ended.stopped { text } else { format!("{text}; the command had ended by itself") };
-        return Err(Error::lost(text).hint(
-            "another may have held it since: check what it guards, or let that refuse old tokens (lock fence)",
-        ));
+        let hint = match cut {
+            Cut::Held(_) => "raise --max-hold, or find out why it took so long",
+            _ => {
+                "another may have held it since: check what it guards, or let that refuse old tokens (lock fence)"
+            }
+        };
+        return Err(Error::lost(text).hint(hint));
     }
     if let Err(error) = &ended.release {
         let name = &grant.handle.name;

@@ -43,15 +43,35 @@ impl StoreArgs {
         store(self.merged(config)).map(|(_, prefix)| prefix)
     }
 
+    /// What was typed, or set in the environment, as variables: a command under a lock finds the same store.
+    pub fn told(&self) -> Vec<(String, String)> {
+        config::as_variables("store", &self.knobs)
+    }
+
+    /// Where the locks are, for people.
+    pub fn place(&self, config: &Config) -> Result<String, Error> {
+        Ok(match store(self.merged(config))?.0 {
+            Settings::Local(local) => format!("on this host ({})", local.directory.display()),
+            Settings::Etcd(etcd) => format!("in etcd ({})", etcd.endpoints.join(", ")),
+        })
+    }
+
     /// The same store, as variables for a process of our own.
     pub fn variables(&self, config: &Config) -> Vec<(String, String)> {
         config::as_variables("store", &self.merged(config))
     }
 
-    /// Keeps the handle for `release` and `renew`. Without that it still is printed.
-    pub fn keep(&self, handle: &lock::Handle, app: &App) {
+    /// Keeps the handle for `release` and `renew`. Without that it still is printed. `alone`: nobody else can hold the
+    /// lock, so that older handles of it are of no more use.
+    pub fn keep(&self, handle: &lock::Handle, alone: bool, app: &App) {
         let kept = self.kept(&app.config).map_err(|e| e.to_string());
-        if let Err(error) = kept.and_then(|kept| kept.keep(handle).map_err(|e| e.to_string())) {
+        let keep = |kept: Kept| {
+            if alone {
+                kept.of(handle.kind(), &handle.name).iter().for_each(|old| kept.forget(old));
+            }
+            kept.keep(handle).map_err(|e| e.to_string())
+        };
+        if let Err(error) = kept.and_then(keep) {
             let text = format!("the handle is not kept on this host ({error}): pass it with --handle");
             app.console.warn(&text);
         }
@@ -101,14 +121,14 @@ impl StoreArgs {
 /// What cannot be meant, by its key.
 pub fn store(knobs: StoreKnobs) -> Result<(Settings, String), Error> {
     let endpoints = knobs.endpoints.unwrap_or_default();
-    let endpoints: Vec<String> =
-        endpoints.into_iter().filter(|endpoint| !endpoint.is_empty() && endpoint != NO_ENDPOINTS).collect();
-    if endpoints.is_empty() {
+    let endpoints: Vec<&str> =
+        endpoints.iter().map(|endpoint| endpoint.trim().trim_end_matches('/')).collect();
+    if matches!(endpoints.as_slice(), [] | [NO_ENDPOINTS]) {
         let directory = knobs.directory.map_or_else(config::state_directory, Ok)?;
         let allow_network = need(knobs.allow_network, "store.allow_network")?;
         return Ok((Settings::Local(local::Settings { directory, allow_network }), String::new()));
     }
-    endpoints.iter().try_for_each(|endpoint| checked(endpoint))?;
+    let endpoints = endpoints.into_iter().map(checked).collect::<Result<_, _>>()?;
     if knobs.cert.is_some() != knobs.key.is_some() {
         return Err(Error::usage("store.cert and store.key belong together: one of them is missing"));
     }
@@ -124,16 +144,17 @@ pub fn store(knobs: StoreKnobs) -> Result<(Settings, String), Error> {
     Ok((Settings::Etcd(settings), knobs.lock_prefix.unwrap_or_default()))
 }
 
-/// An endpoint is nothing but scheme, host and port.
-fn checked(endpoint: &str) -> Result<(), Error> {
+/// An endpoint is nothing but scheme, host and port. An empty one is an unset variable in a script, and must not turn
+/// the lock of a fleet into one of this host.
+fn checked(endpoint: &str) -> Result<String, Error> {
     let rest = ["http://", "https://"].iter().find_map(|scheme| endpoint.strip_prefix(scheme));
     let good = rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(['/', '@', '?', '#', ' ']));
     if good {
-        return Ok(());
+        return Ok(endpoint.to_owned());
     }
     let shown = crate::text::without_secrets(endpoint);
     let error = Error::usage(format!("{shown:?} is no endpoint of etcd"));
-    Err(error.hint("give http://HOST:PORT or https://HOST:PORT, as in --endpoints http://127.0.0.1:2379"))
+    Err(error.hint("give http://HOST:PORT or https://HOST:PORT, or only `none` for the locks of this host"))
 }
 
 fn password(file: Option<PathBuf>) -> Result<String, Error> {
@@ -174,6 +195,27 @@ pub struct WantArgs {
 const LONGEST_REASON: usize = 1000;
 
 impl WantArgs {
+    /// A command under a lock that waits for the same lock waits for itself.
+    ///
+    /// # Errors
+    /// It does.
+    pub async fn not_within(&self, locks: &Locks) -> Result<(), Error> {
+        let outer = config::handle_from_environment().and_then(|handle| handle.parse::<lock::Handle>().ok());
+        let Some(outer) = outer.filter(|outer| outer.name == self.name && outer.kind() == locks.kind())
+        else {
+            return Ok(());
+        };
+        if self.shared || self.slots.is_some() {
+            return Ok(());
+        }
+        let queue = locks.status(&self.name).await.map_err(explained)?;
+        if !queue.holders.iter().any(|holder| holder.id == outer.id) {
+            return Ok(());
+        }
+        Err(Error::usage(format!("{} is held by the command that this runs under", self.name))
+            .hint("it would wait for itself: leave one of the two out, or give it another name"))
+    }
+
     /// What is asked of the store.
     pub fn wanted(&self, knobs: &LockKnobs, pid: u32, tie: Tie) -> Result<Wanted, Error> {
         if self.reason.as_ref().is_some_and(|reason| reason.len() > LONGEST_REASON) {
@@ -265,7 +307,7 @@ mod tests {
 
     #[test]
     fn without_endpoints_it_is_this_host() {
-        for text in ["", "endpoints = []", "endpoints = [\"none\"]"] {
+        for text in ["", "endpoints = []", "endpoints = [\"none\"]", "endpoints = [\" none\"]"] {
             let text = format!("{text}\ndirectory = \"/d\"");
             assert!(matches!(of(&text), Ok((Settings::Local(s), _)) if s.directory.as_os_str() == "/d"));
         }
@@ -275,7 +317,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_meant_is_refused() {
-        for endpoint in ["h:1", "ftp://h", "http://", "http://u:p@h:1", "http://h:1/x"] {
+        for endpoint in ["", "h:1", "ftp://h", "http://", "http://u:p@h:1", "http://h:1/x"] {
             let error = of(&format!("endpoints = [{endpoint:?}]")).unwrap_err();
             assert!(error.ends_with("is no endpoint of etcd") && !error.contains(":p@"), "{error}");
         }

@@ -37,6 +37,8 @@ pub struct Report {
     store: &'static str,
     locks: Vec<Lock>,
     #[serde(skip)]
+    place: String,
+    #[serde(skip)]
     queues: Vec<(Name, Queue)>,
 }
 
@@ -66,7 +68,8 @@ pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
         holders: queue.holders.iter().map(Member::from).collect(),
         waiters: queue.waiters.iter().map(Member::from).collect(),
     };
-    Ok(Report { store: locks.kind(), locks: queues.iter().map(shown).collect(), queues })
+    let place = args.store.place(&app.config)?;
+    Ok(Report { store: locks.kind(), place, locks: queues.iter().map(shown).collect(), queues })
 }
 
 impl output::Report for Report {
@@ -78,7 +81,7 @@ impl output::Report for Report {
 
     fn human(&self, out: &mut Human<'_>) -> io::Result<()> {
         if self.queues.is_empty() {
-            return out.line("nobody holds a lock or waits for one");
+            return out.line(format!("nobody holds a lock or waits for one {}", self.place));
         }
         let mut table = Table::new(&["LOCK", "STATE", "WHO", "FOR", "LEFT", "TOKEN", "REASON"]);
         for (name, queue) in &self.queues {
@@ -87,14 +90,24 @@ impl output::Report for Report {
                 table.toned_row(vec![(None, label.clone()), (Some(Tone::Good), "free".into())]);
             }
             for holder in &queue.holders {
-                table.toned_row(row(std::mem::take(&mut label), "held".into(), Tone::Strong, holder));
+                let state = if self.is_gone(holder) { "kept" } else { "held" };
+                table.toned_row(row(std::mem::take(&mut label), state.into(), Tone::Strong, holder));
             }
             for (place, waiter) in queue.waiters.iter().enumerate() {
                 let state = format!("waits {}", place + 1);
                 table.toned_row(row(std::mem::take(&mut label), state, Tone::Faint, waiter));
             }
         }
-        out.table(table)
+        out.table(table)?;
+        let gone = |holder: &&lock::Member| self.is_gone(holder);
+        let kept = self.queues.iter().flat_map(|(_, queue)| queue.holders.iter().filter(gone));
+        for holder in kept {
+            let who = found::who(holder);
+            out.line(format!(
+                "{who} is gone, and what it had started keeps the lock: `fuser` on its file names it"
+            ))?;
+        }
+        Ok(())
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -106,6 +119,16 @@ impl output::Report for Report {
             waiters = waiters.with(&label, queue.waiters.len() as f64);
         }
         vec![holders, waiters]
+    }
+}
+
+impl Report {
+    /// On this host a command, or a daemon that it left, keeps the lock of a hardy that was killed.
+    fn is_gone(&self, holder: &lock::Member) -> bool {
+        let pid = holder.owner.as_ref().map_or(0, |owner| owner.pid);
+        self.store == "local"
+            && holder.left.is_none()
+            && !std::path::Path::new(&format!("/proc/{pid}")).exists()
     }
 }
 

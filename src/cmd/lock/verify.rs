@@ -56,7 +56,7 @@ impl output::Report for Report {
         let (tone, text) = match (self.standing, self.newer) {
             ("holds", _) => (Tone::Good, "holds the lock".to_owned()),
             (_, Some(newer)) => (Tone::Bad, format!("is old: {newer} was given out since")),
-            _ => (Tone::Bad, "does not hold the lock any more".to_owned()),
+            _ => (Tone::Bad, "does not hold the lock".to_owned()),
         };
         let text = out.tone(tone, &text);
         out.line(format!("{}: token {} {text}", self.name, self.token))

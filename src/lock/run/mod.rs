@@ -73,7 +73,9 @@ impl fmt::Display for Cut {
         match self {
             Cut::Lost(error) => write!(f, "{error}"),
             Cut::Unrenewed => f.write_str("the lease could not be renewed in time"),
-            Cut::Over => f.write_str("the lease was over before the command was"),
+            Cut::Over => f.write_str(
+                "the lease was over while hardy was stopped or slow (Ctrl-Z, SIGSTOP, a busy host)",
+            ),
             Cut::Held(time) => write!(f, "it was held for as long as it may, {time:?}"),
         }
     }
@@ -176,7 +178,8 @@ async fn under(
     surroundings: io::Result<Surroundings<'_>>,
     notes: &dyn Fn(Event<'_>),
 ) -> Result<Ended, Error> {
-    command.environment.extend(environment::of(lock.grant(), &rules.prefix));
+    let variables = environment::of(lock.grant(), &rules.prefix);
+    command.environment.extend(variables.into_iter().map(|(name, value)| (name.to_owned(), value)));
     let outcome = match surroundings {
         Ok(surroundings) => supervise::to_the_end(&lock, &command, rules, surroundings).await,
         Err(error) => Err(error.into()),

@@ -75,7 +75,7 @@ fn mixed(etcd: Etcd, etcdctl: &Path) {
         workers.push(start(mutex, store.directory()));
     }
     all_got_it_once(store.directory(), workers);
-    assert_eq!(store.run(&["lock", "status"]).stdout, "nobody holds a lock or waits for one\n");
+    assert!(store.run(&["lock", "status"]).stdout.starts_with("nobody holds a lock"));
 }
 
 #[test]
