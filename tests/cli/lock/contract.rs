@@ -283,6 +283,88 @@ fn a_lock_that_is_kept_alive_has_an_end() {
 }
 
 #[test]
+fn a_lock_that_was_lost_while_it_was_kept_alive_is_said_to_be_lost() {
+    Store::each(|store| {
+        let mut process = Command::new("sleep").arg("60").spawn().unwrap();
+        let args =
+            ["lock", "acquire", "x", "--ttl", SHORT, "--keep-alive-for-pid", &process.id().to_string()];
+        assert_eq!(store.run(&args).code, Some(0));
+        store.run(&["lock", "break", "x", "--yes"]);
+        process.kill().unwrap();
+        process.wait().unwrap();
+        assert_eq!(store.run(&["lock", "release", "x"]).code, Some(76));
+    });
+}
+
+#[test]
+fn a_lock_whose_handle_nobody_could_read_is_given_back() {
+    Store::each(|store| {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let status = store.hardy().args(["lock", "acquire", "x"]).stdout(full).stderr(Stdio::null()).status();
+        assert_eq!(status.unwrap().code(), Some(3));
+        assert_eq!(store.queue("x"), (0, 0));
+    });
+}
+
+#[test]
+fn a_command_that_waits_for_its_own_lock_is_told_so() {
+    Store::each(|store| {
+        let hardy = env!("CARGO_BIN_EXE_hardy");
+        let inner = format!("{hardy} lock run x -- true");
+        let run = store.run(&["lock", "run", "x", "--", "sh", "-c", &inner]);
+        assert!(run.code == Some(2) && run.stderr.contains("under"), "{run:?}");
+        // Another lock, and the same store, even where only a flag said which.
+        let other = format!("{hardy} lock run y -- {hardy} lock verify");
+        assert_eq!(store.run(&["lock", "run", "x", "--", "sh", "-c", &other]).code, Some(0));
+    });
+}
+
+#[test]
+fn a_command_finds_the_store_that_a_flag_chose() {
+    let directory = tempfile::tempdir().unwrap();
+    let run = crate::support::run(&[
+        "lock",
+        "run",
+        "x",
+        "--store-dir",
+        directory.path().to_str().unwrap(),
+        "--",
+        env!("CARGO_BIN_EXE_hardy"),
+        "lock",
+        "verify",
+    ]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+}
+
+#[test]
+fn a_run_is_reported_into_files_alone() {
+    Store::each(|store| {
+        let file = store.directory().join("run.json");
+        let report = format!("json={}", file.display());
+        let run = store.run(&[
+            "lock",
+            "run",
+            "x",
+            "--json",
+            "--report",
+            &report,
+            "--",
+            "sh",
+            "-c",
+            "echo out; exit 3",
+        ]);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(3), "out\n"));
+        let document: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        assert_eq!(
+            (&document["schema"], &document["data"]["exit_code"]),
+            (&"hardy.lock.run/v1".into(), &3.into())
+        );
+        assert!(document["data"]["token"].is_u64() && document["data"]["lost"].is_null(), "{document}");
+    });
+}
+
+#[test]
 fn watch_tells_of_every_holder() {
     Store::each(|store| {
         let mut watching = store.lines(&["lock", "watch", "leader", "--json"]);

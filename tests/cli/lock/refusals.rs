@@ -29,7 +29,7 @@ fn an_endpoint_that_is_not_there_is_named() {
 
 #[test]
 fn what_is_no_endpoint_is_a_usage_error() {
-    for endpoint in ["127.0.0.1:2379", "etcd://h:1", "http://user:secret@h:1"] {
+    for endpoint in ["", "none,http://h:1", "127.0.0.1:2379", "etcd://h:1", "http://user:secret@h:1"] {
         let run = crate::support::run(&["lock", "status", "--endpoints", endpoint]);
         assert!(run.code == Some(2) && run.stderr.contains("no endpoint of etcd"), "{run:?}");
         assert!(!run.stderr.contains("secret"), "{run:?}");
