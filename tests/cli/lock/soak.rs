@@ -1,10 +1,12 @@
 //! Fifty processes contend for one lock while they, their commands, their watchdogs and the members of the cluster are
 //! killed and stopped at random: no two commands overlap, tokens grow, and nothing is left. `make soak` runs it long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,7 +19,7 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 use super::history::{Life, Pinned, Resource, Seen};
 use super::store::Store;
 use crate::etcd::Etcd;
-use crate::support::wait_for;
+use crate::support::{Process, wait_for};
 
 const WORKERS: usize = 50;
 
@@ -56,7 +58,7 @@ impl Plan {
         let acquisitions = number("HARDY_SOAK_ACQUISITIONS").map_or(usual, |count| count as usize);
         let seed = number("HARDY_SOAK_SEED").unwrap_or_else(|| fastrand::u64(..1 << 32));
         // A fault can cost the time of a lease: a long run has more of them, and a lower rate.
-        Plan { acquisitions, calm: if acquisitions < 5_000 { 20 } else { 60 }, seed }
+        Plan { acquisitions, calm: if acquisitions < 5_000 { 20 } else { 80 }, seed }
     }
 
     fn run(&self, store: Store) {
@@ -121,6 +123,8 @@ struct Soak {
     faults: BTreeMap<Fault, usize>,
     calm: usize,
     until_fault: usize,
+    /// Everybody who took a place in the queue of etcd, as etcd's own client saw it.
+    queue: Option<Process>,
     /// When a holder was killed, until the next one comes.
     killed: Option<Instant>,
     takeover: Duration,
@@ -131,13 +135,14 @@ struct Soak {
 impl Soak {
     fn new(store: Store, plan: &Plan) -> Soak {
         let resource = Resource::open(1);
+        let queue = store.etcd().map(|etcd| watch(etcd, &store.directory().join("queue")));
         let crew = Arc::new(Crew::new(&store, &resource));
         let threads = (0..WORKERS).map(|worker| {
             let crew = crew.clone();
             thread::spawn(move || crew.work(worker))
         });
         let threads = threads.collect();
-        let longest_pause = if store.etcd().is_some() { 3_000 } else { 800 };
+        let longest_pause = if store.etcd().is_some() { 3_000 } else { 400 };
         let rng = Rng::with_seed(plan.seed);
         Soak {
             store,
@@ -149,6 +154,7 @@ impl Soak {
             faults: BTreeMap::new(),
             calm: plan.calm,
             until_fault: plan.calm,
+            queue,
             killed: None,
             takeover: Duration::ZERO,
             longest_pause,
@@ -319,12 +325,33 @@ impl Soak {
             thread.join().unwrap();
         }
         let seen = self.resource.check();
+        self.first_come_first_served(&seen.ids);
         let wrong = self.crew.wrong.lock().unwrap();
         assert!(wrong.is_empty(), "{wrong:#?}");
         wait_for("the last lease to end", || self.store.is_clean().then_some(()));
         let queue = self.store.run(&["lock", "status"]);
         assert_eq!(queue.stdout, "nobody holds a lock or waits for one\n", "{queue:?}");
         seen
+    }
+
+    /// They came in the order in which they had taken their places.
+    fn first_come_first_served(&mut self, came: &[String]) {
+        let places: HashMap<String, usize> = match self.queue.take() {
+            Some(watching) => {
+                drop(watching);
+                let log = std::fs::read_to_string(self.store.directory().join("queue")).unwrap();
+                let written = log.lines().zip(log.lines().skip(1)).filter(|(event, _)| *event == "PUT");
+                let keys = written.filter_map(|(_, key)| key.strip_prefix("soak/"));
+                // The first time counts: when it gets the lock, it writes its key anew.
+                let keys: Vec<_> = keys.map(str::to_owned).zip(0..).collect();
+                keys.into_iter().rev().collect()
+            }
+            // The place is the handle's number.
+            None => came.iter().map(|id| (id.clone(), id.parse().unwrap())).collect(),
+        };
+        let places: Vec<_> = came.iter().filter_map(|id| places.get(id)).collect();
+        assert!(places.len() > came.len() / 2, "{} of {} are known", places.len(), came.len());
+        assert!(places.is_sorted_by(|a, b| a < b), "not in their order: {places:?}");
     }
 
     fn summary(&self, seen: &Seen) -> String {
@@ -343,6 +370,18 @@ impl Soak {
             seen.patience,
         )
     }
+}
+
+/// Writes down who comes into the queue; it works when this returns.
+fn watch(etcd: &Etcd, file: &Path) -> Process {
+    let log = File::create(file).unwrap();
+    let watching = Process::start(etcd.ctl().args(["watch", "--prefix", "soak/"]).stdout(log));
+    wait_for("the watch", || {
+        etcd.etcdctl(&["put", "soak/first", ""]);
+        (file.metadata().unwrap().len() > 0).then_some(())
+    });
+    etcd.etcdctl(&["del", "soak/first"]);
+    watching
 }
 
 /// Half of them leave nothing behind that keeps a lock of this host.
