@@ -2,6 +2,7 @@
 
 mod article;
 mod contract;
+mod crew;
 mod etcd_engine;
 mod etcd_faults;
 mod faults_clock;

@@ -2,26 +2,21 @@
 //! killed and stopped at random: no two commands overlap, tokens grow, and nothing is left. `make soak` runs it long.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsString;
 use std::fs::File;
-use std::io::Read;
-use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+use rustix::process::Signal;
 
+use super::crew::{Crew, WORKERS, ends_with_hardy};
 use super::history::{Life, Pinned, Resource, Seen};
 use super::store::Store;
 use crate::etcd::Etcd;
 use crate::support::{Process, wait_for};
-
-const WORKERS: usize = 50;
 
 /// The lease in etcd.
 const TTL: Duration = Duration::from_secs(2);
@@ -384,136 +379,8 @@ fn watch(etcd: &Etcd, file: &Path) -> Process {
     watching
 }
 
-/// Half of them leave nothing behind that keeps a lock of this host.
-const fn ends_with_hardy(worker: usize) -> bool {
-    worker % 2 == 1
-}
-
-/// The processes that contend.
-struct Crew {
-    program: OsString,
-    environment: Vec<(OsString, Option<OsString>)>,
-    arguments: Vec<OsString>,
-    work: [&'static str; 3],
-    running: Vec<Mutex<Option<Running>>>,
-    over: AtomicBool,
-    /// How often a member was killed.
-    cluster: AtomicUsize,
-    /// How they ended, how often, and what one of them said.
-    exits: Mutex<BTreeMap<String, (usize, String)>>,
-    wrong: Mutex<Vec<String>>,
-}
-
-struct Running {
-    child: Child,
-    /// A fault was its own.
-    touched: bool,
-}
-
-impl Crew {
-    fn new(store: &Store, resource: &Resource) -> Crew {
-        let mut command = store.hardy();
-        command.env("RESOURCE", resource.place());
-        command.args(["lock", "run", "soak", "--ttl", "2s", "--grace", "300ms"]);
-        let environment = command.get_envs().map(|(name, value)| (name.into(), value.map(Into::into)));
-        Crew {
-            program: command.get_program().into(),
-            environment: environment.collect(),
-            arguments: command.get_args().map(Into::into).collect(),
-            work: resource.command(),
-            running: (0..WORKERS).map(|_| Mutex::default()).collect(),
-            over: AtomicBool::new(false),
-            cluster: AtomicUsize::new(0),
-            exits: Mutex::default(),
-            wrong: Mutex::default(),
-        }
-    }
-
-    fn command(&self, worker: usize) -> Command {
-        let mut command = Command::new(&self.program);
-        command.args(&self.arguments).args(ends_with_hardy(worker).then_some("--no-inherit"));
-        command.arg("--").args(self.work).env("WORKER", worker.to_string());
-        for (name, value) in &self.environment {
-            match value {
-                Some(value) => command.env(name, value),
-                None => command.env_remove(name),
-            };
-        }
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        command
-    }
-
-    /// One process after the other.
-    fn work(&self, worker: usize) {
-        while !self.over.load(Ordering::Relaxed) {
-            let cluster = self.cluster.load(Ordering::Relaxed);
-            let mut child = self.command(worker).spawn().unwrap();
-            let id = WaitId::Pid(Pid::from_child(&child));
-            let mut stderr = child.stderr.take().unwrap();
-            *self.running[worker].lock().unwrap() = Some(Running { child, touched: false });
-            while waitid(id.clone(), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).is_err() {}
-            // From here on nobody signals it.
-            let mut ended = self.running[worker].lock().unwrap().take().unwrap();
-            let status = ended.child.wait().unwrap();
-            let mut said = String::new();
-            let _ = stderr.read_to_string(&mut said);
-            let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-            let disturbed = self.cluster.load(Ordering::Relaxed) != cluster;
-            self.ended(code, ended.touched, disturbed, &said);
-        }
-    }
-
-    fn ended(&self, code: i32, touched: bool, disturbed: bool, said: &str) {
-        let how = match (code, touched) {
-            (0, _) => "0".to_owned(),
-            (code, true) => format!("{code} after a fault"),
-            (code, false) => format!("{code} without one"),
-        };
-        let mut exits = self.exits.lock().unwrap();
-        let (count, sample) = exits.entry(how).or_default();
-        *count += 1;
-        if sample.is_empty() {
-            sample.push_str(said.trim());
-        }
-        drop(exits);
-        // A lease that a busy machine did not renew in time is lost, and that is said.
-        let fine = match code {
-            0 | 76 => true,
-            // 143: hardy goes on after the watchdog has stopped the command, and before the end of the lease.
-            137 | 143 => touched,
-            3 => disturbed,
-            _ => false,
-        };
-        if !fine || said.contains("panicked") {
-            self.wrong.lock().unwrap().push(format!("exit {code}, touched {touched}: {said}"));
-        }
-    }
-
-    /// Sends a signal to one of them, if it is there.
-    fn disturb(&self, worker: usize, signal: Signal) -> Option<Pinned> {
-        let mut running = self.running[worker].lock().unwrap();
-        let running = running.as_mut()?;
-        running.touched = true;
-        let process = Pinned::new(i32::try_from(running.child.id()).unwrap())?;
-        process.signal(signal).then_some(process)
-    }
-
-    /// What it is disturbed by is something else.
-    fn touch(&self, worker: usize) {
-        if let Some(running) = self.running[worker].lock().unwrap().as_mut() {
-            running.touched = true;
-        }
-    }
-}
-
 impl Drop for Soak {
-    /// After a panic, too: whoever is left would wait for ever.
     fn drop(&mut self) {
-        self.crew.over.store(true, Ordering::Relaxed);
-        for running in &self.crew.running {
-            if let Some(running) = running.lock().unwrap_or_else(|broken| broken.into_inner()).as_mut() {
-                let _ = running.child.kill();
-            }
-        }
+        self.crew.kill();
     }
 }
