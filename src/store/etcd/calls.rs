@@ -99,7 +99,8 @@ impl Etcd {
         }
     }
 
-    /// How long a lease was granted for, and how long it still runs. None: it has ended.
+    /// How long a lease was granted for, and how long it still runs, in whole seconds, rounded down. None: it has
+    /// ended.
     pub async fn time_to_live(
         &self,
         id: i64,
@@ -107,7 +108,8 @@ impl Etcd {
     ) -> Result<Option<(Duration, Duration)>, Failure> {
         let op = |mut client: Client| async move {
             let lease = client.lease_time_to_live(id, None).await?;
-            Ok((lease.ttl() > 0).then(|| (seconds(lease.granted_ttl()), seconds(lease.ttl()))))
+            // What is left is rounded down: a lease in its last second has none. One that is gone was granted none.
+            Ok((lease.granted_ttl() > 0).then(|| (seconds(lease.granted_ttl()), seconds(lease.ttl()))))
         };
         match self.call("the time of a lease", effort, op).await {
             Err(Failure::NoLease) => Ok(None),
