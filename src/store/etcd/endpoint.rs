@@ -105,6 +105,7 @@ impl Endpoint {
             Ok(result) => result,
             Err(_) => {
                 self.hang_up(None);
+                let limit = whole(limit);
                 Err(Fault::Elsewhere { why: format!("no answer within {limit:?}"), temporary: false })
             }
         }
@@ -155,6 +156,26 @@ impl Endpoint {
             && number.is_none_or(|number| connection.number == number)
         {
             connection.client = None;
+        }
+    }
+}
+
+/// What is left of a time is a little less than the time: to the next millisecond.
+fn whole(limit: Duration) -> Duration {
+    let more = limit.saturating_add(Duration::from_micros(500));
+    more.saturating_sub(Duration::from_nanos((more.subsec_nanos() % 1_000_000).into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_told_in_milliseconds() {
+        for (nanos, told) in
+            [(1_999_986_099, "2s"), (333_333_333, "333ms"), (1_250_000_000, "1.25s"), (1, "0ns")]
+        {
+            assert_eq!(format!("{:?}", whole(Duration::from_nanos(nanos))), told);
         }
     }
 }
