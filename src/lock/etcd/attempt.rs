@@ -17,10 +17,14 @@ use crate::clock::Boot;
 use crate::lock::{Ahead, Error, Patience, Wanted};
 use crate::store::etcd::{Effort, Etcd, Failure};
 
-/// What is on its way is waited for that long, so that the end of the lease comes after its beginning.
+/// The store has that long for its first answers, also if the patience is shorter: to connect takes time, and before
+/// nobody knows whether there is anything to wait for.
+const FIRST_ANSWER: Duration = Duration::from_secs(1);
+/// What is on its way is waited for that long, so that the end of the lease comes after its beginning. And of a store
+/// that did not answer, no more is asked.
 const GRACE: Duration = Duration::from_secs(1);
-/// And to take it back, with the time for one endpoint.
-const TAKE_BACK: (Duration, Duration) = (Duration::from_secs(3), Duration::from_secs(1));
+/// To take back what was written.
+const TAKE_BACK: Duration = Duration::from_secs(2);
 
 pub(super) async fn acquire(
     store: &Arc<Etcd>,
@@ -33,7 +37,11 @@ pub(super) async fn acquire(
     let lease = fastrand::i64(1..=i64::MAX);
     let key = place.key(lease);
     let begun = AtomicBool::new(false);
-    let ticket = Ticket { store, place: &place, wanted, ahead, lease, key, begun };
+    let effort = match wanted.patience {
+        Patience::For(patience) => Effort::by(began + patience.max(FIRST_ANSWER)),
+        Patience::Try | Patience::Forever => Effort::ONCE,
+    };
+    let ticket = Ticket { store, place: &place, wanted, ahead, effort, lease, key, begun };
     let got = match wanted.patience {
         Patience::Try => unless_cancelled(cancel, ticket.at_once()).await,
         Patience::For(patience) => ticket.in_turn(began, Some(began + patience), cancel).await,
@@ -43,7 +51,7 @@ pub(super) async fn acquire(
         Ok((pulse, got)) => Ok(Held::new(store.clone(), &place, pulse, &got, Boot::now() - began)),
         Err(error) => {
             if ticket.begun.load(Ordering::Relaxed) {
-                ticket.take_back().await;
+                ticket.take_back(if matches!(error, Error::Store(_)) { GRACE } else { TAKE_BACK }).await;
             }
             Err(error)
         }
@@ -158,7 +166,7 @@ impl Ticket<'_> {
     }
 
     async fn busy(&self, queued: &Queued, began: Boot) -> Error {
-        let effort = Effort { until: None, each: Some(TAKE_BACK.1) };
+        let effort = Effort::by(Boot::now() + GRACE);
         match self.store.range(&self.place.range, &txn::queue(), effort).await {
             Ok(read) => {
                 let mut line = Line::read(self.place, &read.keys);
@@ -178,8 +186,7 @@ impl Ticket<'_> {
     }
 
     /// As well as it can be done in a short time; the rest is done by the end of the lease.
-    async fn take_back(&self) {
-        let effort = Effort { until: Some(Boot::now() + TAKE_BACK.0), each: Some(TAKE_BACK.1) };
-        let _ = self.store.revoke(self.lease, effort).await;
+    async fn take_back(&self, within: Duration) {
+        let _ = self.store.revoke(self.lease, Effort::by(Boot::now() + within)).await;
     }
 }

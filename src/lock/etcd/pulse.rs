@@ -40,7 +40,8 @@ impl Pulse {
             let third = ttl / 3;
             let due = deadline - ttl + third;
             wait_until(due).await;
-            let effort = Effort { until: Some(Boot::now() + third), each: Some((ttl / 6).max(SHORTEST)) };
+            let mut effort = Effort::until(Boot::now() + third);
+            effort.each = Some((ttl / 6).max(SHORTEST));
             match store.keep_alive(self.id, effort).await {
                 Ok(Some(sent)) => {
                     let lease = Lease { ttl, deadline: sent + ttl };

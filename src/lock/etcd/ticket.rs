@@ -36,6 +36,8 @@ pub(super) struct Ticket<'a> {
     pub(super) place: &'a Place,
     pub(super) wanted: &'a Wanted,
     pub(super) ahead: &'a cell::Sender<Ahead>,
+    /// For all calls before there is a lease to measure by.
+    pub(super) effort: Effort,
     pub(super) lease: i64,
     pub(super) key: String,
     /// Whether anything was written that has to go again.
@@ -83,7 +85,7 @@ impl Ticket<'_> {
 
     pub(super) async fn grant(&self) -> Result<Pulse, Error> {
         self.begun.store(true, Ordering::Relaxed);
-        let alive = self.store.grant(self.lease, self.wanted.ttl, Effort::ONCE).await.map_err(store)?;
+        let alive = self.store.grant(self.lease, self.wanted.ttl, self.effort).await.map_err(store)?;
         Ok(Pulse::new(self.lease, alive))
     }
 
@@ -100,9 +102,9 @@ impl Ticket<'_> {
         &self,
         make: impl Fn(bool) -> crate::store::etcd::Txn,
     ) -> Result<TxnRead, Failure> {
-        match self.store.txn(&self.place.range, &make(true), Effort::ONCE).await {
+        match self.store.txn(&self.place.range, &make(true), self.effort).await {
             Err(Failure::Denied(_)) if self.place.above().next().is_some() => {
-                self.store.txn(&self.place.range, &make(false), Effort::ONCE).await
+                self.store.txn(&self.place.range, &make(false), self.effort).await
             }
             other => other,
         }

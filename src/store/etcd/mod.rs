@@ -59,20 +59,27 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// How long to try.
 #[derive(Clone, Copy, Debug)]
 pub struct Effort {
-    /// Go on until then, whatever happens; without it, once over all endpoints, and again only while the cluster says
-    /// that it is looking for a leader.
+    /// Not beyond this; without it, as long as every endpoint may take once.
     pub until: Option<Boot>,
+    /// Go on until then, whatever happens. Otherwise once over all endpoints, each with its share of the time, and again
+    /// only while the cluster says that it is looking for a leader.
+    pub again: bool,
     /// The longest time for one endpoint, where it is less than [`Settings::timeout`].
     pub each: Option<Duration>,
 }
 
 impl Effort {
     /// Once over all endpoints.
-    pub const ONCE: Effort = Effort { until: None, each: None };
+    pub const ONCE: Effort = Effort { until: None, again: false, each: None };
+
+    /// Once over all endpoints, and not beyond this.
+    pub const fn by(then: Boot) -> Effort {
+        Effort { until: Some(then), again: false, each: None }
+    }
 
     /// Again and again until then.
     pub const fn until(then: Boot) -> Effort {
-        Effort { until: Some(then), each: None }
+        Effort { until: Some(then), again: true, each: None }
     }
 }
 
@@ -115,20 +122,27 @@ impl Etcd {
     where
         F: Future<Output = Result<T, etcd_client::Error>>,
     {
-        let end = effort.until.unwrap_or_else(|| Boot::now() + self.round());
+        let whole = Boot::now() + self.round();
+        let end = match effort.until {
+            Some(until) if effort.again => until,
+            Some(until) => until.min(whole),
+            None => whole,
+        };
         let each = effort.each.map_or(self.timeout, |each| each.min(self.timeout));
         let mut reasons = Reasons::new(self.endpoints.iter().map(|endpoint| endpoint.url.as_str()));
         let mut pause = PAUSE;
         let mut attempt = 0;
         loop {
-            let mut again = effort.until.is_some();
-            for _ in 0..self.endpoints.len() {
+            let mut again = effort.again;
+            for to_ask in (1..=self.endpoints.len()).rev() {
                 let left = end.left();
                 if left.is_zero() && attempt > 0 {
                     return Err(reasons.unreachable());
                 }
                 let at = *self.current.borrow();
-                match self.endpoints[at].attempt(each.min(left), &op).await {
+                let share =
+                    if effort.again { left } else { left / u32::try_from(to_ask).unwrap_or(u32::MAX) };
+                match self.endpoints[at].attempt(each.min(share), &op).await {
                     Ok(value) => return Ok(Answer { value, attempt, at }),
                     Err(Fault::Elsewhere { why, temporary }) => {
                         again |= temporary;

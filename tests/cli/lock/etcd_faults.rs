@@ -145,6 +145,37 @@ async fn unreachable_stores_say_why() {
     assert!(why.contains("No such file"), "{why}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn patience_ends_also_before_a_store_that_is_silent() {
+    let silent = fixtures::silent();
+    let slow = |urls| store::etcd::Settings { timeout: Duration::from_secs(3600), ..settings(urls) };
+    let hasty = |name| Wanted { patience: Patience::For(Duration::from_secs(3)), ..wanted(name) };
+    match get(&open(slow(vec![silent.url("")])), &hasty("x")).await.err() {
+        Some(Error::Store(error)) => {
+            let [what, why, _] = parts(error);
+            assert_eq!(what, format!("cannot reach etcd at {}", silent.url("")));
+            assert!(why.starts_with("no answer within "), "{why}");
+        }
+        other => panic!("{other:?}"),
+    }
+    // And leaves time for the other endpoints.
+    let etcd = Etcd::single();
+    let urls = [vec![silent.url(""), silent.url("")], etcd.urls()].concat();
+    get(&open(slow(urls)), &hasty("x")).await.unwrap().release().await.unwrap();
+    // Stopped in the middle, it says what it knows of the others, and what was asked for ends with its lease.
+    let locks = open(slow(etcd.urls()));
+    let held = get(&locks, &wanted("x")).await.unwrap();
+    let waiter = Waiter::start(&etcd, &locks, hasty("x")).await;
+    etcd.stop(0);
+    let ended = waiter.end().await;
+    etcd.cont(0);
+    match ended {
+        Err(Error::Busy { holders, .. }) => assert_eq!(holders[0].id, held.grant().handle.id),
+        other => panic!("{:?}", other.err()),
+    }
+    held.release().await.unwrap();
+}
+
 /// An authority, and a certificate of it for this host, that serves both ends.
 fn certificates(directory: &Path, name: &str) -> Tls {
     let mut params = CertificateParams::new([]).unwrap();
