@@ -77,6 +77,9 @@ impl Fault {
 
     /// The server's own answers, by their texts: the codes are the same for many of them.
     fn answered(code: i32, message: &str) -> Fault {
+        if let Some(why) = stranger(message) {
+            return Fault::Elsewhere { why, temporary: code == UNAVAILABLE };
+        }
         let text = message.strip_prefix("etcdserver: ").unwrap_or(message).to_owned();
         match text.as_str() {
             "requested lease not found" => Fault::NoLease,
@@ -112,6 +115,23 @@ impl Fault {
             Fault::LeaseExists => Failure::Store(cannot().because("the lease exists already")),
         }
     }
+}
+
+/// What answers as no etcd would: with plain HTTP, where the library makes up the message, or as another server of gRPC.
+fn stranger(message: &str) -> Option<String> {
+    let status = ["mapped from HTTP status code ", "while receiving response with status: "]
+        .iter()
+        .find_map(|before| Some(message.split_once(before)?.1));
+    let how = if let Some(status) = status {
+        format!("it answers with HTTP status {status} and without gRPC")
+    } else if message.starts_with("protocol error: ") {
+        "it does not answer in gRPC".to_owned()
+    } else if message.starts_with("unknown service") {
+        format!("it answers: {message}")
+    } else {
+        return None;
+    };
+    Some(format!("what listens there is no etcd: {how}"))
 }
 
 /// The user was given for nothing.
@@ -182,6 +202,8 @@ fn hint(reasons: &[(&str, Option<String>)]) -> &'static str {
          http:// instead of https://"
     } else if whys("http:").any(cut) {
         "something else may listen there, or it speaks TLS: then write https://"
+    } else if some("is no etcd") {
+        "see whether the endpoints of the store are right"
     } else if some("leader") || some("request timed out") {
         "most of its members have to run and to reach each other: etcdctl endpoint status --cluster"
     } else {
@@ -210,6 +232,19 @@ mod tests {
             (4, "context deadline exceeded", elsewhere("context deadline exceeded")),
             (11, "etcdserver: too large lease TTL", Fault::Final("too large lease TTL".into())),
         ];
+        let no_etcd = |how: &str, temporary| Fault::Elsewhere {
+            why: format!("what listens there is no etcd: {how}"),
+            temporary,
+        };
+        let made_up = "grpc-status header missing, mapped from HTTP status code 503";
+        let cases = cases.into_iter().chain([
+            (14, made_up, no_etcd("it answers with HTTP status 503 and without gRPC", true)),
+            (
+                12,
+                "unknown service etcdserverpb.KV",
+                no_etcd("it answers: unknown service etcdserverpb.KV", false),
+            ),
+        ]);
         for (code, message, fault) in cases {
             assert_eq!(Fault::answered(code, message), fault);
         }

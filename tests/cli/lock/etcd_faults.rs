@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use hardy::lock::{Ahead, Error, Lease, Locks, Mode, Patience, Wanted};
 use hardy::store;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -174,6 +176,39 @@ async fn patience_ends_also_before_a_store_that_is_silent() {
         other => panic!("{:?}", other.err()),
     }
     held.release().await.unwrap();
+}
+
+/// A server of HTTP/2 that says this to whatever is asked.
+async fn web(status: u16, body: &'static str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = move |_| async move { hyper::Response::builder().status(status).body(body.to_owned()) };
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), service_fn(answer)));
+        }
+    });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_etcd_is_told_and_passed_over() {
+    let etcd = Etcd::single();
+    for (status, body, how) in [
+        (404, "", "it answers with HTTP status 404 and without gRPC"),
+        (404, "not here", "it answers with HTTP status 404 Not Found and without gRPC"),
+        (200, "", "it does not answer in gRPC"),
+        (200, "Hello World!", "it answers with HTTP status 200 OK and without gRPC"),
+    ] {
+        let url = web(status, body).await;
+        let [what, why, hint] = refused(hurried(vec![url.clone()])).await;
+        assert_eq!(what, format!("cannot reach etcd at {url}"));
+        assert_eq!(why, format!("what listens there is no etcd: {how}"));
+        assert!(hint.contains("endpoints"), "{hint}");
+        let locks = open(hurried([vec![url], etcd.urls()].concat()));
+        get(&locks, &wanted("x")).await.unwrap().release().await.unwrap();
+    }
 }
 
 /// An authority, and a certificate of it for this host, that serves both ends.
