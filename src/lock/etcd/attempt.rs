@@ -149,8 +149,10 @@ impl Ticket<'_> {
             };
             let done = done.map_err(store)?;
             // An earlier try of the same call had worked, if our key is there all the same.
-            if let (Some(own), Some(pulse)) =
-                (done.reads.first().and_then(|own| own.keys.first()), pulse.take())
+            let own = done.reads.first().and_then(|own| own.keys.first());
+            // The lease is taken out last: one for which there is no key yet goes on into the next try.
+            if let Some(own) = own
+                && let Some(pulse) = pulse.take()
             {
                 self.no_lock_above(done.reads.get(2..).unwrap_or_default())?;
                 let token = own.mod_revision().unsigned_abs();

@@ -52,7 +52,7 @@ impl Etcd {
     }
 
     /// Makes a lease with this id. One that exists already is ours, from a try whose answer got lost: nobody else
-    /// draws the same of 2^63.
+    /// draws the same of 2^63. Since nobody knows how long that one has run, it begins anew.
     pub async fn grant(&self, id: i64, ttl: Duration, effort: Effort) -> Result<Alive, Failure> {
         let whole = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
         let wanted = i64::try_from(whole.max(1)).unwrap_or(i64::MAX);
@@ -60,15 +60,16 @@ impl Etcd {
         let op = |mut client: Client| async move {
             let options = LeaseGrantOptions::new().with_id(id);
             match client.lease_grant(wanted, Some(options)).await {
-                Ok(granted) => Ok(granted.ttl()),
+                Ok(granted) => Ok(Alive { ttl: seconds(granted.ttl()), sent }),
                 Err(error) if is_granted(&error) => {
-                    Ok(client.lease_time_to_live(id, None).await?.granted_ttl())
+                    let ttl = seconds(client.lease_time_to_live(id, None).await?.granted_ttl());
+                    let sent = Boot::now();
+                    client.lease_keep_alive(id).await.map(|_| Alive { ttl, sent })
                 }
                 Err(error) => Err(error),
             }
         };
-        let ttl = self.call("a lease", effort, op).await?.value;
-        Ok(Alive { ttl: seconds(ttl), sent })
+        Ok(self.call("a lease", effort, op).await?.value)
     }
 
     /// Ends a lease, and deletes its keys; whether there was one. One that is gone at the second try was ended by the

@@ -417,3 +417,18 @@ async fn all_names_are_found_and_a_lock_can_be_taken_away() {
     assert_eq!(locks.take_away(&name("loose")).await.unwrap().len(), 1);
     assert!(etcd.keys("loose/").is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_granted_twice_ends_no_later_than_it_is_said_to() {
+    let etcd = Etcd::single();
+    let store = store::etcd::Etcd::open(&settings(etcd.urls())).unwrap();
+    let ttl = Duration::from_secs(20);
+    let once = store::etcd::Effort::ONCE;
+    store.grant(0x77, ttl, once).await.unwrap();
+    let left = async || store.time_to_live(0x77, once).await.unwrap().unwrap().1;
+    while left().await > Duration::from_secs(18) {}
+    let again = store.grant(0x77, ttl, once).await.unwrap();
+    // etcd tells whole seconds.
+    let left = left().await + Duration::from_secs(1);
+    assert!((again.sent + again.ttl).left() <= left, "{again:?}, {left:?}");
+}
