@@ -79,7 +79,9 @@ impl Held {
     }
 
     pub async fn release(self) -> Result<(), Error> {
-        let until = (Boot::now() + 2 * self.store.round()).min(self.pulse.lease().deadline);
+        let (now, round) = (Boot::now(), self.store.round());
+        // Past the deadline there still is one round: the store may have it yet.
+        let until = (now + 2 * round).min(self.pulse.lease().deadline.max(now + round));
         let existed = self.store.revoke(self.pulse.id, Effort::until(until)).await.map_err(store)?;
         if existed { Ok(()) } else { Err(gone(&self.grant.handle)) }
     }

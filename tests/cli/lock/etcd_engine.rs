@@ -432,3 +432,14 @@ async fn a_lease_that_is_granted_twice_ends_no_later_than_it_is_said_to() {
     let left = left().await + Duration::from_secs(1);
     assert!((again.sent + again.ttl).left() <= left, "{again:?}, {left:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_that_is_given_back_too_late_is_said_to_be_lost() {
+    let etcd = Etcd::single();
+    let locks = locks(&etcd);
+    let held = get(&locks, &Wanted { ttl: Duration::from_secs(1), ..wanted("x") }).await.unwrap();
+    let deadline = held.grant().lease.unwrap().deadline;
+    wait_for("the end of the lease", || (deadline.left().is_zero() && etcd.is_empty()).then_some(()));
+    let released = held.release().await;
+    assert!(matches!(released, Err(Error::Lost { .. })), "{released:?}");
+}
