@@ -114,6 +114,11 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Whether hardy wrote it; the clients of others leave no note.
+    pub(super) fn is_ours(&self) -> bool {
+        self.note.owner.is_some()
+    }
+
     /// The token it has, if it holds; etcd's own clients do not tell theirs.
     pub(super) fn token(&self) -> Option<u64> {
         self.note.owner.is_some().then_some(self.modified.unsigned_abs())

@@ -12,7 +12,9 @@ use super::ticket::store;
 use super::txn::queue;
 use crate::clock::Boot;
 use crate::lock::{Error, Member, Name, Queue, Standing};
-use crate::store::etcd::{DeleteOptions, Effort, Ended, Etcd, GetOptions, Read, Txn, TxnOp, Watched};
+use crate::store::etcd::{
+    Compare, CompareOp, DeleteOptions, Effort, Ended, Etcd, GetOptions, Read, Txn, TxnOp, Watched,
+};
 
 /// So many keys are read at a time when all are looked through.
 const PAGE: i64 = 1000;
@@ -119,8 +121,11 @@ async fn changed(etcd: &Etcd, place: &Place, from: i64) -> Result<(), Error> {
 pub(super) async fn take_away(etcd: &Arc<Etcd>, place: &Place) -> Result<Vec<Member>, Error> {
     let (_, line) = read(etcd, place, Effort::ONCE).await?;
     for entry in &line.entries[..line.holders()] {
-        if entry.lease == 0 {
-            let delete = Txn::new().and_then([TxnOp::delete(entry.key.as_str(), None::<DeleteOptions>)]);
+        // What others keep with the same lease is none of our business.
+        if entry.lease == 0 || !entry.is_ours() {
+            let same = Compare::create_revision(entry.key.as_str(), CompareOp::Equal, entry.created);
+            let delete = TxnOp::delete(entry.key.as_str(), None::<DeleteOptions>);
+            let delete = Txn::new().when([same]).and_then([delete]);
             etcd.txn(&entry.key, &delete, Effort::ONCE).await.map_err(store)?;
         } else {
             etcd.revoke(entry.lease, Effort::ONCE).await.map_err(store)?;

@@ -443,3 +443,17 @@ async fn a_lock_that_is_given_back_too_late_is_said_to_be_lost() {
     let released = held.release().await;
     assert!(matches!(released, Err(Error::Lost { .. })), "{released:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn taking_a_lock_away_from_another_client_leaves_what_else_it_has() {
+    let etcd = Etcd::single();
+    etcd.etcdctl(&["lease", "grant", "300"]);
+    let lease = etcd.leases().pop().unwrap();
+    for key in [format!("x/{lease}"), "services/app".to_owned()] {
+        etcd.etcdctl(&["put", &format!("--lease={lease}"), &key, ""]);
+    }
+    let gone = locks(&etcd).take_away(&name("x")).await.unwrap();
+    assert_eq!((gone.len(), &gone[0].id), (1, &lease));
+    assert_eq!(etcd.keys(""), ["services/app"]);
+    assert_eq!(etcd.leases(), [lease]);
+}
