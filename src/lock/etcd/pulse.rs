@@ -40,8 +40,10 @@ impl Pulse {
             let third = ttl / 3;
             let due = deadline - ttl + third;
             wait_until(due).await;
+            // Time for a second endpoint, if there is one.
+            let longest = if store.is_single() { third } else { ttl / 6 };
             let mut effort = Effort::until(Boot::now() + third);
-            effort.each = Some((ttl / 6).max(SHORTEST));
+            effort.each = Some(longest.max(SHORTEST));
             match store.keep_alive(self.id, effort).await {
                 Ok(Some(sent)) => {
                     let lease = Lease { ttl, deadline: sent + ttl };

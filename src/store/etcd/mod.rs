@@ -111,6 +111,11 @@ impl Etcd {
         self.timeout.saturating_mul(u32::try_from(self.endpoints.len()).unwrap_or(u32::MAX))
     }
 
+    /// Whether there is but one endpoint.
+    pub fn is_single(&self) -> bool {
+        self.endpoints.len() == 1
+    }
+
     /// Runs `op` against one endpoint after the other. `object`: what it is about, for the error. With the answer
     /// comes the number of the attempt, from 0, and of the endpoint.
     async fn call<T, F>(
