@@ -163,7 +163,7 @@ impl Ticket<'_> {
     }
 
     async fn put_if(&self, revision: i64) -> Result<crate::store::etcd::TxnRead, Failure> {
-        let note = Note::text(self.wanted);
+        let note = Note::text(self.wanted, false);
         self.with_above(|above| txn::try_put(self.place, &self.key, &note, self.lease, revision, above)).await
     }
 

@@ -18,6 +18,9 @@ pub(super) struct Note {
     /// As RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     since: Option<String>,
+    /// Written behind others: who is let in writes anew, and that is the token. Without it, the lock was free.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) waiting: bool,
 }
 
 fn is_exclusive(mode: &Mode) -> bool {
@@ -25,10 +28,10 @@ fn is_exclusive(mode: &Mode) -> bool {
 }
 
 impl Note {
-    /// What we write now.
-    pub(super) fn text(wanted: &Wanted) -> String {
+    /// What we write now, as a holder or as one who waits.
+    pub(super) fn text(wanted: &Wanted, waiting: bool) -> String {
         let since = Some(Timestamp::now().to_string());
-        let note = Note { mode: wanted.mode, owner: Some(wanted.owner.clone()), since };
+        let note = Note { mode: wanted.mode, owner: Some(wanted.owner.clone()), since, waiting };
         // A value that cannot be written is one that nobody needs.
         serde_json::to_string(&note).unwrap_or_default()
     }
@@ -119,9 +122,9 @@ impl Entry {
         self.note.owner.is_some()
     }
 
-    /// The token it has, if it holds; etcd's own clients do not tell theirs.
+    /// The token it has; etcd's own clients do not tell theirs, and who has not claimed the lock yet has none.
     pub(super) fn token(&self) -> Option<u64> {
-        self.note.owner.is_some().then_some(self.modified.unsigned_abs())
+        (self.is_ours() && !self.note.waiting).then_some(self.modified.unsigned_abs())
     }
 
     /// Whether it surely had the lock alone: it was written a second time, when all before it had gone. Of the first of
@@ -168,6 +171,11 @@ impl Line {
         holders(modes) == self.entries.len() + 1
     }
 
+    /// Whether one is let in who does not know it yet.
+    pub(super) fn is_changing_hands(&self) -> bool {
+        self.entries[..self.holders()].iter().any(|entry| entry.note.waiting)
+    }
+
     /// Those who hold it.
     pub(super) fn members(&self) -> Vec<Member> {
         self.entries[..self.holders()].iter().map(|entry| entry.member(true)).collect()
@@ -188,12 +196,12 @@ mod tests {
     #[test]
     fn a_value_of_ours_is_short_and_comes_back() {
         let owner = Owner { host: "h".into(), pid: 7, reason: None };
-        let note =
-            Note { mode: Mode::Exclusive, owner: Some(owner), since: Some("2026-01-01T00:00:00Z".into()) };
+        let since = Some("2026-01-01T00:00:00Z".into());
+        let note = Note { mode: Mode::Exclusive, owner: Some(owner), since, waiting: false };
         let text = serde_json::to_string(&note).unwrap();
         assert_eq!(text, r#"{"owner":{"host":"h","pid":7},"since":"2026-01-01T00:00:00Z"}"#);
         assert_eq!(Note::read(text.as_bytes()), note);
-        let shared = Note { mode: Mode::Shared, ..note };
+        let shared = Note { mode: Mode::Shared, waiting: true, ..note };
         assert_eq!(Note::read(serde_json::to_string(&shared).unwrap().as_bytes()), shared);
     }
 

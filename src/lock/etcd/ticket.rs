@@ -27,6 +27,8 @@ pub(super) enum Position {
     Unknown,
     /// The last one before us, when the store was at that revision; `only`: there was no other.
     Behind { before: String, only: bool, revision: i64 },
+    /// Let in beside others, which is still to be said.
+    Beside,
     /// All before us, for a lock that can be shared.
     Among { before: Line, revision: i64 },
 }
@@ -90,9 +92,9 @@ impl Ticket<'_> {
     }
 
     async fn put_place(&self) -> Result<TxnRead, Failure> {
-        let note = Note::text(self.wanted);
+        let notes = [false, true].map(|waiting| Note::text(self.wanted, waiting));
         self.with_above(|above| {
-            txn::enqueue(self.place, &self.key, &note, self.lease, self.wanted.mode, above)
+            txn::enqueue(self.place, &self.key, &notes, self.lease, self.wanted.mode, above)
         })
         .await
     }
@@ -113,16 +115,17 @@ impl Ticket<'_> {
     /// What the answer to the first transaction says.
     fn position(&self, done: &TxnRead, created: i64) -> Result<Position, Error> {
         let exclusive = self.wanted.mode == Mode::Exclusive;
-        let [_, queue, rest @ ..] = done.reads.as_slice() else { return Ok(Position::Unknown) };
+        let [own, queue, rest @ ..] = done.reads.as_slice() else { return Ok(Position::Unknown) };
         let (newest, above) = if exclusive { rest.split_at(1.min(rest.len())) } else { (&[][..], rest) };
         self.no_lock_above(above)?;
         let mut line = self.line(queue)?;
         line.entries.retain(|entry| entry.created < created);
-        // Only what is known to be ours since this very answer can be a token.
-        let first = if done.succeeded { Position::First(Got::now(done)) } else { Position::Unknown };
+        // Written when nobody else was there: a lock from the first, whichever try it was.
+        let token = own.keys.first().and_then(|own| self.place.entry(own)?.token());
+        let first = token.map(|token| Position::First(Got { token, cluster: done.cluster }));
         if exclusive {
             let before = self.before(newest.first(), created)?;
-            let Some(before) = before else { return Ok(first) };
+            let Some(before) = before else { return Ok(first.unwrap_or(Position::Unknown)) };
             let holders = line.members();
             // Of a place that was taken at an earlier try, others can be behind.
             let others = usize::try_from(queue.count - 1).unwrap_or(usize::MAX);
@@ -130,7 +133,7 @@ impl Ticket<'_> {
             return Ok(Position::Behind { before, only: others == 1, revision: done.revision });
         }
         if line.admits(self.wanted.mode) {
-            return Ok(first);
+            return Ok(first.unwrap_or(Position::Beside));
         }
         self.tell_line(&line);
         Ok(Position::Among { before: line, revision: done.revision })
@@ -203,6 +206,7 @@ impl Ticket<'_> {
                         Position::Unknown
                     }
                 }
+                Position::Beside => self.claim(queued, true).await?,
                 Position::Unknown if self.wanted.mode == Mode::Exclusive => self.claim(queued, false).await?,
                 Position::Unknown => self.read_again(queued).await?,
             }
@@ -224,7 +228,7 @@ impl Ticket<'_> {
 
     /// `sure`: that we are next. Otherwise the cluster looks through all of the queue.
     async fn claim(&self, queued: &Queued, sure: bool) -> Result<Position, Error> {
-        let note = Note::text(self.wanted);
+        let note = Note::text(self.wanted, false);
         let claim = txn::claim(self.place, &self.key, &note, queued.created, self.wanted.mode, !sure);
         let done = self.store.txn(&self.place.range, &claim, queued.pulse.effort()).await.map_err(store)?;
         if done.succeeded {

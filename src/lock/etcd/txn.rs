@@ -30,7 +30,7 @@ struct Reads<'a> {
 impl Reads<'_> {
     fn ops(&self) -> Vec<TxnOp> {
         let range = self.place.range.as_str();
-        let mut ops = vec![TxnOp::get(self.key, Some(GetOptions::new().with_keys_only()))];
+        let mut ops = vec![TxnOp::get(self.key, None)];
         if self.mode == Mode::Exclusive {
             let front = queue().with_sort(SortTarget::Create, SortOrder::Ascend).with_limit(FRONT);
             let newest = queue().with_sort(SortTarget::Create, SortOrder::Descend).with_keys_only();
@@ -55,10 +55,21 @@ fn above(range: &str) -> TxnOp {
     TxnOp::get(format!("{range}1"), Some(options))
 }
 
-/// Takes the next place in the queue.
-pub(super) fn enqueue(place: &Place, key: &str, note: &str, lease: i64, mode: Mode, above: bool) -> Txn {
+/// Takes the next place in the queue: with the first of the notes if it is empty, else with the second.
+pub(super) fn enqueue(
+    place: &Place,
+    key: &str,
+    notes: &[String; 2],
+    lease: i64,
+    mode: Mode,
+    above: bool,
+) -> Txn {
     let reads = Reads { place, key, mode, created: None, above }.ops();
-    let put = TxnOp::put(key, note, Some(PutOptions::new().with_lease(lease)));
+    let [free, behind] = notes
+        .each_ref()
+        .map(|note| TxnOp::put(key, note.as_str(), Some(PutOptions::new().with_lease(lease))));
+    let empty = Compare::create_revision(place.range.as_str(), CompareOp::Equal, 0).with_prefix();
+    let put = TxnOp::txn(Txn::new().when([empty]).and_then([free]).or_else([behind]));
     Txn::new()
         .when([Compare::create_revision(key, CompareOp::Equal, 0)])
         .and_then([vec![put], reads.clone()].concat())

@@ -457,3 +457,54 @@ async fn taking_a_lock_away_from_another_client_leaves_what_else_it_has() {
     assert_eq!(etcd.keys(""), ["services/app"]);
     assert_eq!(etcd.leases(), [lease]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_sees_each_holder_once_and_only_tokens_that_were_given() {
+    let etcd = Etcd::single();
+    let locks = locks(&etcd);
+    let mut held = get(&locks, &wanted("x")).await.unwrap();
+    let mut waiters = Vec::new();
+    for _ in 0..8 {
+        waiters.push(Waiter::start(&etcd, &locks, wanted("x")).await);
+    }
+    let (sender, mut changes) = mpsc::channel(99);
+    let (watcher, stop) = (locks.clone(), CancellationToken::new());
+    let inner = stop.clone();
+    let watching = tokio::spawn(async move { watcher.watch(&name("x"), &sender, &inner).await });
+    let mut seen = vec![changes.recv().await.unwrap()];
+    let mut tokens = vec![held.grant().token()];
+    for waiter in waiters {
+        held.release().await.unwrap();
+        held = waiter.end().await.unwrap();
+        tokens.push(held.grant().token());
+    }
+    while seen.last().and_then(|queue| queue.holders[0].token) != tokens.last().copied() {
+        seen.push(tokio::time::timeout(DEADLINE, changes.recv()).await.unwrap().unwrap());
+    }
+    stop.cancel();
+    watching.await.unwrap().unwrap();
+    // Some may be passed over, if they are quick.
+    let seen: Vec<_> = seen.iter().map(|queue| queue.holders[0].token.unwrap()).collect();
+    assert!(seen.is_sorted_by(|a, b| a < b), "{seen:?}");
+    assert!(seen.iter().all(|token| tokens.contains(token)), "{seen:?}, {tokens:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_let_in_has_no_token_before_the_claim() {
+    let etcd = Etcd::single();
+    let locks = locks(&etcd);
+    let held = get(&locks, &wanted("x")).await.unwrap();
+    let waiter = Waiter::start(&etcd, &locks, wanted("x")).await;
+    let own = etcd.keys("x/").pop().unwrap();
+    let note = etcd.etcdctl(&["get", &own, "--print-value-only"]);
+    // Its place, with nobody there to claim it.
+    waiter.cancel.cancel();
+    assert!(matches!(waiter.end().await, Err(Error::Interrupted)));
+    held.release().await.unwrap();
+    etcd.etcdctl(&["put", &own, note.trim()]);
+    let status = locks.status(&name("x")).await.unwrap();
+    assert_eq!((status.holders.len(), status.holders[0].token), (1, None));
+    assert!(status.holders[0].owner.is_some());
+    let standing = locks.standing(&name("x"), etcd.revision()).await.unwrap();
+    assert_eq!(standing, Standing::Ended);
+}
