@@ -36,12 +36,12 @@ pub(super) async fn acquire(
     let began = Boot::now();
     let lease = fastrand::i64(1..=i64::MAX);
     let key = place.key(lease);
-    let begun = AtomicBool::new(false);
+    let (begun, unanswered) = (AtomicBool::new(false), AtomicBool::new(false));
     let effort = match wanted.patience {
         Patience::For(patience) => Effort::by(began + patience.max(FIRST_ANSWER)),
         Patience::Try | Patience::Forever => Effort::ONCE,
     };
-    let ticket = Ticket { store, place: &place, wanted, ahead, effort, lease, key, begun };
+    let ticket = Ticket { store, place: &place, wanted, ahead, effort, lease, key, begun, unanswered };
     let got = match wanted.patience {
         Patience::Try => unless_cancelled(cancel, ticket.at_once()).await,
         Patience::For(patience) => ticket.in_turn(began, Some(began + patience), cancel).await,
@@ -51,7 +51,9 @@ pub(super) async fn acquire(
         Ok((pulse, got)) => Ok(Held::new(store.clone(), &place, pulse, &got, Boot::now() - began)),
         Err(error) => {
             if ticket.begun.load(Ordering::Relaxed) {
-                ticket.take_back(if matches!(error, Error::Store(_)) { GRACE } else { TAKE_BACK }).await;
+                // Where nobody has ever answered, there hardly is anything to take back.
+                let silent = matches!(error, Error::Store(_)) || !store.has_answered();
+                ticket.take_back(if silent { GRACE } else { TAKE_BACK }).await;
             }
             Err(error)
         }
@@ -189,6 +191,12 @@ impl Ticket<'_> {
 
     /// As well as it can be done in a short time; the rest is done by the end of the lease.
     async fn take_back(&self, within: Duration) {
-        let _ = self.store.revoke(self.lease, Effort::by(Boot::now() + within)).await;
+        let end = Boot::now() + within;
+        let found = self.store.revoke(self.lease, Effort::by(end)).await;
+        // The lease can still be on its way.
+        if matches!(found, Ok(false)) && self.unanswered.load(Ordering::Relaxed) {
+            wait_until(end).await;
+            let _ = self.store.revoke(self.lease, Effort::by(Boot::now() + GRACE)).await;
+        }
     }
 }

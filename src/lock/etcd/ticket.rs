@@ -44,6 +44,8 @@ pub(super) struct Ticket<'a> {
     pub(super) key: String,
     /// Whether anything was written that has to go again.
     pub(super) begun: AtomicBool,
+    /// Whether the lease was asked for, and no answer has come: it may still be made.
+    pub(super) unanswered: AtomicBool,
 }
 
 /// A place in the queue.
@@ -87,8 +89,10 @@ impl Ticket<'_> {
 
     pub(super) async fn grant(&self) -> Result<Pulse, Error> {
         self.begun.store(true, Ordering::Relaxed);
-        let alive = self.store.grant(self.lease, self.wanted.ttl, self.effort).await.map_err(store)?;
-        Ok(Pulse::new(self.lease, alive))
+        self.unanswered.store(true, Ordering::Relaxed);
+        let granted = self.store.grant(self.lease, self.wanted.ttl, self.effort).await;
+        self.unanswered.store(matches!(granted, Err(Failure::Unreachable(_))), Ordering::Relaxed);
+        Ok(Pulse::new(self.lease, granted.map_err(store)?))
     }
 
     async fn put_place(&self) -> Result<TxnRead, Failure> {

@@ -17,6 +17,8 @@ pub enum Failure {
     NoLease,
     /// Authentication is on, and this user may not.
     Denied(Error),
+    /// No endpoint has answered; it may have been done all the same.
+    Unreachable(Error),
     /// Anything else.
     Store(Error),
 }
@@ -25,7 +27,7 @@ impl From<Failure> for Error {
     fn from(failure: Failure) -> Error {
         match failure {
             Failure::NoLease => Error::new("etcd does not know the lease"),
-            Failure::Denied(error) | Failure::Store(error) => error,
+            Failure::Denied(error) | Failure::Unreachable(error) | Failure::Store(error) => error,
         }
     }
 }
@@ -179,7 +181,7 @@ impl<'a> Reasons<'a> {
                     .because(each.join("; "))
             }
         };
-        Failure::Store(error.hint(hint))
+        Failure::Unreachable(error.hint(hint))
     }
 }
 

@@ -10,6 +10,7 @@ mod read;
 mod watch;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch as cell;
@@ -88,6 +89,8 @@ pub struct Etcd {
     endpoints: Vec<Endpoint>,
     /// The endpoint that answered last; watches follow it.
     current: cell::Sender<usize>,
+    /// Whether one has ever answered.
+    answered: AtomicBool,
     timeout: Duration,
 }
 
@@ -103,7 +106,8 @@ impl Etcd {
         let identity = Identity::read(settings)?;
         let endpoints =
             settings.endpoints.iter().map(|url| Endpoint::new(url, settings, &identity)).collect();
-        Ok(Etcd { endpoints, current: cell::Sender::new(0), timeout: settings.timeout })
+        let (current, answered) = (cell::Sender::new(0), AtomicBool::new(false));
+        Ok(Etcd { endpoints, current, answered, timeout: settings.timeout })
     }
 
     /// How long a call takes at most when no endpoint answers.
@@ -114,6 +118,11 @@ impl Etcd {
     /// Whether there is but one endpoint.
     pub fn is_single(&self) -> bool {
         self.endpoints.len() == 1
+    }
+
+    /// Whether any endpoint has ever answered.
+    pub fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Runs `op` against one endpoint after the other. `object`: what it is about, for the error. With the answer
@@ -147,7 +156,11 @@ impl Etcd {
                 let at = *self.current.borrow();
                 let share =
                     if effort.again { left } else { left / u32::try_from(to_ask).unwrap_or(u32::MAX) };
-                match self.endpoints[at].attempt(each.min(share), &op).await {
+                let result = self.endpoints[at].attempt(each.min(share), &op).await;
+                if !matches!(result, Err(Fault::Elsewhere { temporary: false, .. })) {
+                    self.answered.store(true, Ordering::Relaxed);
+                }
+                match result {
                     Ok(value) => return Ok(Answer { value, attempt, at }),
                     Err(Fault::Elsewhere { why, temporary }) => {
                         again |= temporary;
