@@ -86,29 +86,20 @@ impl<'a> Attempt<'a> {
 
     fn queue(&self, ticket: u64) -> Result<Waiter, store::Error> {
         let path = self.folder.waiters().join(ticket.to_string());
-        let file = self.access.create(&path).map_err(|e| failed("create", &path, e))?;
-        let waiter = Waiter { ticket, path, file };
-        let written = waiter.file.lock().and_then(|()| self.entry.write(&waiter.file, None));
-        written.map_err(|e| failed("write", &waiter.path, e))?;
-        Ok(waiter)
+        let file = self.folder.place(&path, self.access, &self.entry, None)?;
+        Ok(Waiter { ticket, path, file })
     }
 
     /// Makes a holder of it. Needs the guard, and that the rule admits it.
     fn admit(&self, ticket: u64, token: u64, ask_others: bool) -> Result<Held, Error> {
         let path = self.folder.holders().join(ticket.to_string());
-        let file = self.access.create(&path).map_err(|e| failed("create", &path, e))?;
         let lease = self.entry.lease.map(|terms| {
             let deadline = Boot::from_millis((Boot::now() + terms.ttl()).as_millis());
             Lease { ttl: terms.ttl(), deadline }
         });
-        // First the lock: whoever dies before the end of this line leaves a file that nothing keeps alive.
         let entry = self.entry.admitted(token);
-        let written = file.lock().and_then(|()| entry.write(&file, lease.map(|lease| lease.deadline)));
-        let asked = match written {
-            Ok(()) if ask_others => self.folder.refuse_conflict(),
-            other => other.map_err(|e| failed("write", &path, e).into()),
-        };
-        if let Err(refused) = asked {
+        let file = self.folder.place(&path, self.access, &entry, lease.map(|lease| lease.deadline))?;
+        if ask_others && let Err(refused) = self.folder.refuse_conflict() {
             let _ = fs::remove_file(&path);
             return Err(refused);
         }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::super::{Member, Mode, Owner};
 use crate::clock::Boot;
 use crate::store::Error;
-use crate::store::local::{BootId, damaged, failed};
+use crate::store::local::{BootId, damaged, failed, open};
 
 /// The first byte of a file.
 const PLAIN: u8 = b'-';
@@ -150,7 +150,7 @@ impl Found {
 /// It cannot be read, or says nothing that makes sense.
 pub fn find(directory: &Path, ticket: u64, boot: BootId) -> Result<Option<Found>, Error> {
     let path = directory.join(ticket.to_string());
-    let file = match File::open(&path) {
+    let file = match open(&path) {
         Err(gone) if gone.kind() == ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|e| failed("read", &path, e))?,
     };

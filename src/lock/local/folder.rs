@@ -3,16 +3,14 @@
 //! The lock `a/b` is the directory `locks/=a/=b`; the sign keeps the names of locks apart from those of the files
 //! in it: `guard`, `state`, `bell`, `holders/TICKET`, `waiters/TICKET`.
 
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-
 use super::super::{Error, Mode, Name, holders};
-use super::entry::{Found, find};
-use crate::store::local::{Access, BootId, Directory, Guard, failed};
+use super::entry::{Entry, Found, find};
+use crate::clock::Boot;
+use crate::store::local::{Access, BootId, Directory, Guard, failed, open_fifo};
 use crate::store::{self};
 
 /// The directory of one lock.
@@ -149,11 +147,30 @@ impl Folder {
         is_used(path, self.boot)
     }
 
+    /// A new file for a holder or a waiter; it is locked, complete and for all to read once it has its name. Needs
+    /// the guard.
+    pub fn place(
+        &self,
+        path: &Path,
+        access: &Access,
+        entry: &Entry,
+        expiry: Option<Boot>,
+    ) -> Result<File, store::Error> {
+        let draft = self.path.join("entry.new");
+        let place = || -> std::io::Result<File> {
+            let file = access.draft(&draft)?;
+            file.lock()?;
+            entry.write(&file, expiry)?;
+            fs::rename(&draft, path)?;
+            Ok(file)
+        };
+        place().map_err(|e| failed("write", path, e))
+    }
+
     /// Tells the first of those who wait, if there is one, to look again.
     pub fn ring(&self) {
-        let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-        let bell = OpenOptions::new().write(true).custom_flags(nonblocking).open(self.bell());
-        // Nobody listens, or the pipe is full of earlier calls.
+        let bell = open_fifo(&self.bell());
+        // There is no pipe, or it is full of earlier calls.
         let _ = bell.and_then(|mut bell| bell.write_all(b"!"));
     }
 }

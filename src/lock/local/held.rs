@@ -1,6 +1,6 @@
 //! A lock in the hands of this process, and in those of whoever has a handle.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -15,7 +15,7 @@ use super::entry::{self, Found, Life, Terms, find};
 use super::folder::Folder;
 use crate::clock::{self, Boot};
 use crate::store;
-use crate::store::local::{Guard, Watch, WatchFlags, failed};
+use crate::store::local::{Guard, Watch, WatchFlags, failed, open, open_to_write};
 
 /// A lock in the hands of this process.
 pub struct Held {
@@ -116,7 +116,7 @@ impl Held {
             // Closing alone would not do while a process that is just being started still has a copy.
             return Ok(file.unlock().map_err(refused)?);
         }
-        let again = File::open(&path).map_err(refused)?;
+        let again = open(&path).map_err(refused)?;
         // Closed, but not unlocked: a process that inherited it goes on holding, as with flock(1), and whoever
         // waits goes on waiting for that one. All who only look on share the lock, so it is not one of them.
         drop(file);
@@ -174,7 +174,7 @@ pub async fn renew(folder: &Folder, handle: &Handle) -> Result<Lease, Error> {
     let _guard = guard(folder, handle).await?;
     let (found, terms) = leased(folder, handle)?;
     let deadline = Boot::from_millis((Boot::now() + terms.ttl()).as_millis());
-    let file = OpenOptions::new().write(true).open(&found.path);
+    let file = open_to_write(&found.path);
     let renewed = file.and_then(|file| entry::renew(&file, deadline));
     renewed.map_err(|e| failed("write", &found.path, e))?;
     Ok(Lease { ttl: terms.ttl(), deadline })

@@ -5,13 +5,13 @@
 //! late, and only a ceiling is forced there, ahead of the numbers below it: after another start of the host, or
 //! with one slot lost, counting goes on from the ceiling.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::store::Error;
-use crate::store::local::{Access, BootId, Guard, damaged, failed};
+use crate::store::local::{Access, BootId, Guard, damaged, failed, open, open_to_write};
 
 /// How many numbers are given out for one wait for the disk.
 const AHEAD: u64 = 1024;
@@ -85,7 +85,7 @@ impl Ledger {
     /// It cannot be used, or is damaged.
     pub fn open(directory: &Path, guard: &mut Guard, access: &Access, boot: BootId) -> Result<Ledger, Error> {
         let path = directory.join("state");
-        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+        let file = match open_to_write(&path) {
             Err(missing) if missing.kind() == ErrorKind::NotFound => {
                 if guard.is_marked() {
                     return Err(beyond_repair(&path, directory, "it is missing"));
@@ -166,7 +166,7 @@ impl Ledger {
 /// The file cannot be read, or is damaged.
 pub fn last_token(directory: &Path) -> Result<Option<u64>, Error> {
     let path = directory.join("state");
-    let slots = match File::open(&path).and_then(|file| read(&file)) {
+    let slots = match open(&path).and_then(|file| read(&file)) {
         Err(missing) if missing.kind() == ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|e| failed("read", &path, e))?,
     };
@@ -178,7 +178,7 @@ pub fn last_token(directory: &Path) -> Result<Option<u64>, Error> {
 
 fn create(path: &Path, directory: &Path, access: &Access, boot: BootId) -> io::Result<File> {
     let draft = directory.join("state.new");
-    let file = access.open_or_create(&draft)?;
+    let file = access.draft(&draft)?;
     for sequence in 0..2 {
         let slot = Slot { sequence, last: 0, token: 0, ceiling: AHEAD, boot };
         file.write_all_at(&slot.to_bytes(), sequence * SLOT as u64)?;

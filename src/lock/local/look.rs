@@ -65,7 +65,7 @@ pub fn standing(folder: &Folder, token: u64) -> Result<Standing, Error> {
 
 /// Sends the queue at the start and whenever its holders are others; until nobody listens.
 pub async fn report_changes(folder: &Folder, changes: &mpsc::Sender<Queue>) -> Result<(), Error> {
-    let what = WatchFlags::CREATE | WatchFlags::MODIFY | WatchFlags::DELETE;
+    let what = WatchFlags::MOVED_TO | WatchFlags::MODIFY | WatchFlags::DELETE;
     let mut told: Option<Vec<String>> = None;
     let mut vigil = Vigil::new();
     loop {

@@ -10,7 +10,7 @@ use super::entry::{Found, Life};
 use super::folder::Folder;
 use crate::clock::{self, Boot};
 use crate::store::Error;
-use crate::store::local::{Kind, failed, locked};
+use crate::store::local::{Kind, failed, locked, open_fifo};
 
 /// How often to look where the file system has no named pipes.
 const LOOK: Duration = Duration::from_secs(1);
@@ -36,7 +36,7 @@ pub struct Vigil {
 impl Vigil {
     /// Listens to the bell from now on, as the first in the queue does. Begin it before looking.
     pub fn with_bell(folder: &Folder) -> Vigil {
-        let bell = pipe::OpenOptions::new().read_write(true).open_receiver(folder.bell());
+        let bell = open_fifo(&folder.bell()).and_then(pipe::Receiver::from_file);
         Vigil { bell: bell.map_or(Bell::Broken, Bell::Pipe), ..Vigil::new() }
     }
 

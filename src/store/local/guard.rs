@@ -1,6 +1,6 @@
 //! To be alone with some files for a moment: a kernel lock on a file that is never removed.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Access, Error, failed};
+use super::{Access, Error, failed, open_to_write};
 use crate::clock::Boot;
 
 /// Whoever has it works for microseconds; only a stopped process keeps it longer. But a thousand processes that are
@@ -33,7 +33,7 @@ impl Guard {
         loop {
             let opened = match create {
                 Some(access) => access.open_or_create(path),
-                None => OpenOptions::new().read(true).write(true).open(path),
+                None => open_to_write(path),
             };
             let file = match opened {
                 Err(missing) if missing.kind() == io::ErrorKind::NotFound && create.is_none() => {
@@ -48,7 +48,7 @@ impl Guard {
             };
             // Somebody may have removed the file, although nobody should: then the lock on it means nothing.
             let ours = file.metadata().map_err(refused)?;
-            match fs::metadata(path) {
+            match fs::symlink_metadata(path) {
                 Ok(there) if (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => {
                     return Ok(Some(Guard { file, path: path.into(), marked: ours.len() > 0 }));
                 }

@@ -6,14 +6,14 @@ mod guard;
 mod kernel;
 mod watch;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::Error;
-pub use access::Access;
+pub use access::{Access, open, open_fifo, open_to_write};
 pub use guard::{Guard, Kind, locked};
 pub use kernel::BootId;
 pub use watch::{Watch, WatchFlags};
@@ -116,7 +116,7 @@ fn remember<T>(cell: &OnceLock<T>, make: impl FnOnce() -> Result<T, Error>) -> R
 
 fn read_or_make_id(path: &Path, access: &Access) -> io::Result<String> {
     let mut text = String::new();
-    match File::open(path) {
+    match open(path) {
         Ok(mut file) => file.read_to_string(&mut text)?,
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => 0,
         Err(other) => return Err(other),
