@@ -3,6 +3,10 @@
 //! A waiter sleeps on the file of the one before it, which the kernel unlocks when that one gets the lock, gives up
 //! or dies; so each change wakes one process, however long the queue is. The first in the queue sleeps on the
 //! holders.
+//!
+//! A process that is stopped (Ctrl-Z) does none of this. So each waiter also looks now and then, the more rarely the
+//! further back it is, whether the lock stays free although somebody before it could have it: then it goes ahead.
+//! Whoever was overtaken keeps its place, and goes on from there when it is continued.
 
 use std::fs;
 use std::fs::File;
@@ -16,11 +20,14 @@ use super::super::{Ahead, Error, Grant, Handle, Lease, Mode, Patience, Tie, Want
 use super::entry::{self, Entry, Found, Life, Terms};
 use super::folder::{Folder, admits};
 use super::held::Held;
-use super::ledger::Ledger;
+use super::ledger::{Ledger, last_token};
 use super::vigil::Vigil;
 use crate::clock::{self, Boot};
 use crate::store;
 use crate::store::local::{Access, Directory, Guard, Kind, failed, locked};
+
+/// Whoever is admitted takes the lock in microseconds; after so long for each one who is ahead, they are stopped.
+const STALLED: Duration = Duration::from_secs(5);
 
 /// One attempt.
 pub struct Attempt<'a> {
@@ -132,8 +139,10 @@ impl<'a> Attempt<'a> {
     ) -> Result<Held, Error> {
         let ticket = waiter.ticket;
         let admitted = async {
-            self.until_first(ticket, last, ahead).await?;
-            self.until_admitted(&waiter, ahead).await
+            match self.until_first(&waiter, last, ahead).await? {
+                Some(overtaking) => Ok(overtaking),
+                None => self.until_admitted(&waiter, ahead).await,
+            }
         };
         tokio::select! {
             biased;
@@ -155,20 +164,26 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    /// Until nobody is before it in the queue.
+    /// Until nobody is before it in the queue, or it got the lock because they are all stopped.
     async fn until_first(
         &self,
-        ticket: u64,
+        waiter: &Waiter,
         mut last: Option<Found>,
         ahead: &watch::Sender<Ahead>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<Held>, Error> {
+        let ticket = waiter.ticket;
         while let Some(before) = last {
             let waiters = self.folder.count_waiters(ticket)?;
             publish(ahead, &self.folder.live_holders(false)?, waiters);
             let Life::Process(file) = before.life else { break };
             let refused = |e| failed("wait for", &before.path, e);
             let gone = locked(file, Kind::Shared).map_err(refused)?;
-            let Ok(file) = gone.await else { break };
+            let gone = tokio::select! {
+                biased;
+                gone = gone => gone,
+                held = self.until_stalled(waiter) => return held.map(Some),
+            };
+            let Ok(file) = gone else { break };
             let file = file.map_err(refused)?;
             let _guard = self.guard().await?;
             if entry::was_admitted(&file) {
@@ -176,7 +191,43 @@ impl<'a> Attempt<'a> {
             }
             last = self.folder.last_waiter(ticket, true)?;
         }
-        Ok(())
+        Ok(None)
+    }
+
+    /// Until the lock stayed free for too long; then it has it. No mark is left for the next waiter, who is not the
+    /// first one now.
+    async fn until_stalled(&self, waiter: &Waiter) -> Result<Held, Error> {
+        // Since when it is free, and the last token at that time: another one was somebody's turn.
+        let mut free: Option<(Boot, Option<u64>)> = None;
+        loop {
+            let ahead = self.folder.count_waiters(waiter.ticket)?.max(1);
+            let patience = STALLED.saturating_mul(u32::try_from(ahead).unwrap_or(u32::MAX));
+            tokio::time::sleep(patience).await;
+            let token = last_token(&self.folder.path)?;
+            free = match free {
+                _ if !self.is_left_free(waiter.ticket)? => None,
+                Some((since, then)) if then == token => Some((since, then)),
+                _ => Some((Boot::now(), token)),
+            };
+            if free.is_none_or(|(since, _)| Boot::now() - since < patience) {
+                continue;
+            }
+            let mut guard = self.guard().await?;
+            if last_token(&self.folder.path)? == token && self.is_left_free(waiter.ticket)? {
+                let number = self.ledger(&mut guard)?.token()?;
+                let held = self.admit(waiter.ticket, number, false)?;
+                waiter.leave();
+                return Ok(held);
+            }
+        }
+    }
+
+    /// Whether the first in the queue and this one might both have the lock now.
+    pub fn is_left_free(&self, ticket: u64) -> Result<bool, store::Error> {
+        let holders = self.folder.live_holders(false)?;
+        let first = self.folder.look_at_waiters()?.into_iter().find(Found::is_alive);
+        Ok(admits(&holders, self.wanted.mode)
+            && first.is_some_and(|first| first.ticket < ticket && admits(&holders, first.entry.mode)))
     }
 
     /// As the first in the queue, until the holders let it in.

@@ -1,7 +1,8 @@
 //! The lock on one host: files in a directory, and kernel locks on them that end with their processes.
 //!
 //! Whoever changes anything holds the lock's guard, for microseconds. A fencing token comes from the `ledger`, an
-//! `entry` is a holder or a waiter. Nothing is polled, and the wall clock decides nothing.
+//! `entry` is a holder or a waiter. No hand-over waits for a poll (only waiters behind one that is
+//! stopped look now and then), and the wall clock decides nothing.
 
 mod acquire;
 mod entry;

@@ -4,6 +4,8 @@ use super::*;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
+use rustix::process::{Pid, Signal};
+
 const WORKER: &str = "lock::local::tests::processes::worker";
 
 /// A process that gets the lock `x` in the store of its directory, says its token, and keeps it until it is killed.
@@ -49,6 +51,11 @@ impl Worker {
             line.clear();
         }
         panic!("it said no token");
+    }
+
+    fn signal(&self, signal: Signal) {
+        let id = i32::try_from(self.child.id()).unwrap();
+        rustix::process::kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
     }
 
     fn kill(mut self) {
@@ -100,6 +107,38 @@ async fn a_killed_holder_head_or_waiter_is_in_nobodys_way() {
     assert!(last.token() > token);
     last.kill();
     store.acquire(&at_once(wanted("x"))).await.unwrap().release().await.unwrap();
+    assert!(store.entries().is_empty());
+}
+
+#[tokio::test]
+async fn a_stopped_head_is_overtaken_and_keeps_its_place() {
+    let store = Store::new();
+    let shared = Wanted { mode: Mode::Shared, ..wanted("x") };
+    let directory = Directory::open(&Settings { directory: store.root(), allow_network: false }).unwrap();
+    let left_free =
+        |wanted: &Wanted| Attempt::new(&directory, wanted).unwrap().is_left_free(u64::MAX).unwrap();
+    let holder = store.acquire(&shared).await.unwrap();
+    let first = holder.grant().token();
+    let mut head = store.waiting_worker().await;
+    head.signal(Signal::STOP);
+    let (second, _) = store.wait(wanted("x")).await;
+    let (third, _) = store.wait(wanted("x")).await;
+    // One more could share it with the holder, but the head, who is in the way, could not.
+    assert!(!left_free(&shared));
+    holder.release().await.unwrap();
+    assert!(left_free(&shared) && left_free(&wanted("x")));
+    let second = soon(second).await.unwrap().unwrap();
+    let overtaking = second.grant().token();
+    assert!(overtaking > first && !left_free(&shared));
+    assert_eq!(store.waiters(&name("x")).await, 2);
+    head.signal(Signal::CONT);
+    second.release().await.unwrap();
+    let token = head.token();
+    assert!(token > overtaking && !third.is_finished());
+    head.kill();
+    let third = soon(third).await.unwrap().unwrap();
+    assert!(third.grant().token() > token);
+    third.release().await.unwrap();
     assert!(store.entries().is_empty());
 }
 
