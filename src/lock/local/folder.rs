@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::super::{Error, Mode, Name, holders};
 use super::entry::{Entry, Found, find};
 use crate::clock::Boot;
-use crate::store::local::{Access, BootId, Directory, Guard, failed, open_fifo};
+use crate::store::local::{Access, BootId, Directory, Guard, anchor, failed, open_fifo};
 use crate::store::{self};
 
 /// The directory of one lock.
@@ -42,7 +42,13 @@ impl Folder {
 
     /// To be alone with the files; none if the lock was never used.
     pub async fn guard(&self) -> Result<Option<Guard>, Error> {
-        Ok(Guard::take(&self.path.join("guard"), None).await?)
+        let guard = Guard::take(&self.path.join("guard"), None).await?;
+        if guard.is_some() {
+            for directory in [self.holders(), self.waiters()] {
+                self.anchor(&directory).map_err(|e| failed("use", &directory, e))?;
+            }
+        }
+        Ok(guard)
     }
 
     /// The same, for a lock that may be new.
@@ -147,6 +153,11 @@ impl Folder {
         is_used(path, self.boot)
     }
 
+    /// See [`anchor`]: nobody can have put a link to elsewhere among these directories.
+    fn anchor(&self, directory: &Path) -> std::io::Result<(File, PathBuf)> {
+        anchor(self.locks.parent().unwrap_or(&self.locks), directory)
+    }
+
     /// A new file for a holder or a waiter; it is locked, complete and for all to read once it has its name. Needs
     /// the guard.
     pub fn place(
@@ -156,12 +167,15 @@ impl Folder {
         entry: &Entry,
         expiry: Option<Boot>,
     ) -> Result<File, store::Error> {
-        let draft = self.path.join("entry.new");
         let place = || -> std::io::Result<File> {
+            let (_here, here) = self.anchor(&self.path)?;
+            let (directory, name) = (path.parent(), path.file_name());
+            let (_there, there) = self.anchor(directory.unwrap_or(path))?;
+            let draft = here.join("entry.new");
             let file = access.draft(&draft)?;
             file.lock()?;
             entry.write(&file, expiry)?;
-            fs::rename(&draft, path)?;
+            fs::rename(&draft, there.join(name.unwrap_or_default()))?;
             Ok(file)
         };
         place().map_err(|e| failed("write", path, e))

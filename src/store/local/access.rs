@@ -5,10 +5,11 @@
 
 use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, RenameFlags, mkfifoat, renameat_with};
+use rustix::fs::{CWD, Mode, OFlags, RenameFlags, mkfifoat, openat, renameat_with};
 use rustix::io::Errno;
 
 const GROUP_MAY_WRITE: u32 = 0o020;
@@ -40,6 +41,22 @@ pub fn open_to_write(path: &Path) -> io::Result<File> {
 pub fn open_fifo(path: &Path) -> io::Result<File> {
     let file = open_to_write(path)?;
     if file.metadata()?.file_type().is_fifo() { Ok(file) } else { Err(ErrorKind::InvalidInput.into()) }
+}
+
+/// A directory below another one, with no symbolic link between them, and a path to it that stays the same directory
+/// for as long as it is open, whatever becomes of its name.
+///
+/// # Errors
+/// As open(2), or it does not lie below.
+pub fn anchor(root: &Path, directory: &Path) -> io::Result<(File, PathBuf)> {
+    let below = directory.strip_prefix(root).map_err(|_| ErrorKind::InvalidInput)?;
+    let mut at = File::open(root)?;
+    for part in below {
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        at = File::from(openat(&at, part, flags, Mode::empty())?);
+    }
+    let path = PathBuf::from(format!("/proc/self/fd/{}", at.as_raw_fd()));
+    Ok((at, path))
 }
 
 fn open_directory(path: &Path) -> io::Result<File> {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::Error;
-pub use access::{Access, open, open_fifo, open_to_write};
+pub use access::{Access, anchor, open, open_fifo, open_to_write};
 pub use guard::{Guard, Kind, locked};
 pub use kernel::BootId;
 pub use watch::{Watch, WatchFlags};

@@ -145,3 +145,23 @@ async fn a_lease_that_cannot_be_read_stays_in_the_way() {
     assert!(store.token().await.unwrap() > grant.token());
     assert!(store.entries().is_empty());
 }
+
+#[tokio::test]
+async fn directories_that_are_links_are_refused() {
+    let store = Store::new();
+    store.acquire(&wanted("a/x")).await.unwrap().release().await.unwrap();
+    let elsewhere = store.home.path().join("elsewhere");
+    for part in ["=a/=x/holders", "=a/=x/waiters", "=a/=x", "=a", ""] {
+        let path = store.root().join("locks").join(part);
+        let path = path.components().collect::<PathBuf>();
+        fs::rename(&path, &elsewhere).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &path).unwrap();
+        let before = fs::read_dir(&elsewhere).unwrap().count();
+        let error = store.acquire(&at_once(wanted("a/x"))).await.err().unwrap().to_string();
+        assert!(error.contains("cannot use"), "{part}: {error}");
+        assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), before);
+        fs::remove_file(&path).unwrap();
+        fs::rename(&elsewhere, &path).unwrap();
+    }
+    store.acquire(&wanted("a/x")).await.unwrap();
+}
