@@ -2,7 +2,6 @@
 //!
 //! Its number stays ours as long as the leader was not waited for or any member is alive. Nobody uses it after that.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -10,7 +9,7 @@ use std::os::unix::process::CommandExt;
 
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitOptions, kill_process_group, test_kill_process_group, waitpgid, waitpid,
+    Pid, Signal, WaitOptions, getpgid, kill_process_group, test_kill_process_group, waitpgid, waitpid,
 };
 
 use super::{Command, StartError, Status, lending};
@@ -143,25 +142,29 @@ pub(super) fn is_empty(group: Pid) -> bool {
 
 fn anyone_alive(group: Pid) -> bool {
     let Ok(processes) = fs::read_dir("/proc") else { return true };
-    let numbered = |name: &OsStr| name.to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()));
-    processes
-        .flatten()
-        .filter(|entry| numbered(&entry.file_name()))
-        .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
-        .any(|stat| is_member_alive(&stat, group))
+    let numbers = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    numbers.filter_map(Pid::from_raw).any(|id| match fs::read(format!("/proc/{id}/stat")) {
+        Ok(stat) => is_member_alive(&stat, group),
+        // Gone, or hidden from us; the kernel tells its group all the same.
+        Err(_) => getpgid(Some(id)) == Ok(group),
+    })
 }
 
-/// `PID (NAME) STATE PPID PGRP ...`, where the name may hold anything.
-fn is_member_alive(stat: &str, group: Pid) -> bool {
-    let Some((_, rest)) = stat.rsplit_once(')') else { return false };
-    let mut fields = rest.split_ascii_whitespace();
-    let alive = fields.next().is_some_and(|state| state != "Z" && state != "X");
-    alive && fields.nth(1).and_then(|group| group.parse().ok()) == Some(group.as_raw_nonzero().get())
+/// `PID (NAME) STATE PPID PGRP ...`, where the name may hold anything, and is cut within a character. With more than one
+/// thread it is only the first one that is dead.
+fn is_member_alive(stat: &[u8], group: Pid) -> bool {
+    let rest = stat.rsplit(|&byte| byte == b')').next().map(String::from_utf8_lossy).unwrap_or_default();
+    let fields: Vec<_> = rest.split_ascii_whitespace().collect();
+    let number = |index: usize| fields.get(index).and_then(|field| field.parse::<i32>().ok());
+    let is_dead =
+        matches!(fields.first(), Some(&"Z" | &"X")) && number(17).is_none_or(|threads| threads <= 1);
+    !is_dead && number(2) == Some(group.as_raw_nonzero().get())
 }
 
 #[cfg(test)]
 mod tests {
     use std::os::fd::AsFd;
+    use std::os::unix::fs::PermissionsExt;
     use std::time::{Duration, Instant};
 
     use super::*;
@@ -247,9 +250,36 @@ mod tests {
     #[test]
     fn a_name_in_the_process_table_can_hold_anything() {
         let group = pid(42).unwrap();
-        assert!(is_member_alive("50 (a) b (c) S 1 42 7", group));
-        assert!(!is_member_alive("50 (a) Z 1 42 7", group));
-        assert!(!is_member_alive("50 (a S 1 42 7) S 1 43 7", group));
-        assert!(!is_member_alive("", group));
+        assert!(is_member_alive(b"50 (a) b (c) S 1 42 7", group));
+        assert!(is_member_alive(b"50 (caf\xc3) S 1 42 7", group));
+        assert!(!is_member_alive(b"50 (a) Z 1 42 7", group));
+        assert!(!is_member_alive(b"50 (a S 1 42 7) S 1 43 7", group));
+        assert!(!is_member_alive(b"", group));
+    }
+
+    #[test]
+    fn one_whose_name_is_cut_within_a_character_is_alive() {
+        let directory = tempfile::tempdir().unwrap();
+        // The kernel keeps 15 bytes of it.
+        let path = directory.path().join("fourteen-bytesé");
+        fs::write(&path, "#!/bin/sh\nkill -STOP $$").unwrap();
+        fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
+        let text = format!("{} & exit 0", path.display());
+        let mut group = Group::start(&sh(&text), None).unwrap();
+        assert_eq!(end(&mut group), Status::Exited(0));
+        until("its name", || {
+            let mut names =
+                fs::read_dir("/proc").unwrap().flatten().map(|entry| fs::read(entry.path().join("comm")));
+            names.any(|name| name.is_ok_and(|name| name.starts_with(b"fourteen-bytes\xc3"))).then_some(())
+        });
+        assert!(!group.is_gone());
+    }
+
+    #[test]
+    fn a_dead_first_thread_is_not_the_end_of_a_process() {
+        let group = pid(42).unwrap();
+        let zombie = |threads| format!("50 (a) Z 1 42 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0");
+        assert!(is_member_alive(zombie(2).as_bytes(), group));
+        assert!(!is_member_alive(zombie(1).as_bytes(), group));
     }
 }
