@@ -101,12 +101,12 @@ impl Group {
         signal_group(self.id, signal)
     }
 
-    /// Asks it to end, also where it is stopped.
+    /// Sends a signal that is to be heeded at once, also where it is stopped.
     ///
     /// # Errors
     /// As [`Group::signal`].
-    pub fn terminate(&self) -> io::Result<()> {
-        self.signal(Signal::TERM)?;
+    pub fn wake_with(&self, signal: Signal) -> io::Result<()> {
+        self.signal(signal)?;
         self.signal(Signal::CONT)
     }
 }
@@ -211,7 +211,7 @@ mod tests {
     fn a_stop_is_told_and_a_stopped_one_can_be_terminated() {
         let mut group = Group::start(&sh("kill -STOP $$; sleep 60"), None).unwrap();
         until("the stop", || group.change().unwrap().filter(|change| matches!(change, Change::Stopped(19))));
-        group.terminate().unwrap();
+        group.wake_with(Signal::TERM).unwrap();
         assert_eq!(end(&mut group), Status::Killed(15));
         until("nobody left", || group.is_gone().then_some(()));
     }

@@ -16,8 +16,8 @@ use crate::config::LockKnobs;
 use crate::error::Error;
 use crate::exit::{Exit, Verdict};
 use crate::lock::run::{self, Cut, Ended, Event, Rules, longest_grace};
-use crate::lock::{Grant, Tie, Wanted};
-use crate::output::{self, Case, Human, Outcome};
+use crate::lock::{Grant, Name, Tie, Wanted};
+use crate::output::{self, Case, Console, Human, Outcome};
 use crate::process::watchdog::Change;
 use crate::process::{Command, StartError};
 use crate::units;
@@ -98,8 +98,10 @@ async fn under_lock(args: Args, app: &App) -> Result<Exit, Error> {
         return Ok(Exit::signal(app.shutdown.signal().unwrap_or_default()));
     };
     let command = Command { program, arguments, environment: args.store.told() };
+    let (console, name) = (app.console.clone(), grant.handle.name.clone());
+    let notes = move |event| note(&event, &name, &console);
     let begun = Instant::now();
-    let ended = run::run(held, command, &rules, signals, &|event| note(&event, &grant, app)).await;
+    let ended = run::run(held, command, &rules, signals, notes).await;
     settle(ended.map_err(|error| not_run(error, &grant))?, &grant, begun.elapsed(), app)
 }
 
@@ -128,24 +130,22 @@ fn tell(wanted: &Wanted, grant: &Grant, app: &App) {
 }
 
 /// What the operator is told while the command runs.
-fn note(event: &Event<'_>, grant: &Grant, app: &App) {
-    let name = &grant.handle.name;
+fn note(event: &Event, name: &Name, console: &Console) {
     match event {
-        Event::Stopping(cut) => app.console.warn(&format!("{}: stopping the command", told(cut, grant))),
-        Event::Killing => app.console.warn("the command does not end: killing it"),
+        Event::Stopping(why) => console.warn(&format!("{why}: stopping the command")),
+        Event::Killing => console.warn("the command does not end: killing it"),
         Event::Leftovers => {
-            app.console.warn("the command left processes behind: ending them before the lock is released");
+            console.warn("the command left processes behind: ending them before the lock is released");
         }
-        Event::Unstoppable(error) => app.console.warn(&format!(
+        Event::Unstoppable(error) => console.warn(&format!(
             "processes of the command cannot be ended ({error}): they outlive the lock of {name}"
         )),
-        Event::Watchdog(Change::Replaced) => app.console.warn("the watchdog had died; a new one watches"),
+        Event::Watchdog(Change::Replaced) => console.warn("the watchdog had died; a new one watches"),
         Event::Watchdog(Change::Missing(error)) => {
-            app.console
-                .warn(&format!("there is no watchdog ({error}): hardy alone ends the command in time"));
+            console.warn(&format!("there is no watchdog ({error}): hardy alone ends the command in time"));
         }
         Event::NotReleased(error) => {
-            app.console.warn(&format!("{name} could not be released: {error}; its lease ends by itself"));
+            console.warn(&format!("{name} could not be released: {error}; its lease ends by itself"));
         }
     }
 }

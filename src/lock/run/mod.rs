@@ -3,6 +3,7 @@
 //! It says what happened and prints nothing; what the command writes and reads is none of its business.
 
 mod environment;
+mod notes;
 mod plan;
 mod supervise;
 mod times;
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Error as LockError, Grant, Held, Lease};
 use crate::process::watchdog::{self, Change};
 use crate::process::{Command, Signals, StartError, Status, Terminal};
+use notes::Notes;
 use supervise::Surroundings;
 
 pub use times::{StopTimes, longest_grace, margin, stop_times};
@@ -68,6 +70,17 @@ pub enum Cut {
     Held(Duration),
 }
 
+impl Cut {
+    /// Why the command is asked to end, for whoever is told the whole of it at the end.
+    fn brief(&self) -> &'static str {
+        match self {
+            Cut::Lost(_) => "the lock is lost",
+            Cut::Unrenewed | Cut::Over => "the lease could not be renewed in time",
+            Cut::Held(_) => "held for as long as it may",
+        }
+    }
+}
+
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -83,9 +96,9 @@ impl fmt::Display for Cut {
 
 /// What happens meanwhile.
 #[derive(Debug)]
-pub enum Event<'a> {
-    /// The command is asked to end.
-    Stopping(&'a Cut),
+pub enum Event {
+    /// The command is asked to end: why, in a few words.
+    Stopping(&'static str),
     /// It did not, and is killed.
     Killing,
     /// It has ended, and left processes behind, which are asked to end.
@@ -117,7 +130,8 @@ pub enum Error {
 
 /// Runs the command, and gives the lock back after its end. `asked`: the numbers of SIGINT and SIGTERM as they arrive;
 /// they are passed on, as others that reach this process. To be awaited by the program's main thread: the kernel stops a
-/// process by that one.
+/// process by that one. `notes` is called in a thread of its own: it may block, and holds up nothing but the return
+/// after the lock was given back.
 ///
 /// # Errors
 /// The command was not run.
@@ -126,15 +140,17 @@ pub async fn run(
     command: Command,
     rules: &Rules,
     asked: UnboundedReceiver<i32>,
-    notes: &dyn Fn(Event<'_>),
+    notes: impl Fn(Event) + Send + 'static,
 ) -> Result<Ended, Error> {
+    let notes = Notes::start(notes);
+    let note = |event| notes.note(event);
     let surroundings = Signals::listen(asked).map(|signals| Surroundings {
         signals,
         terminal: Terminal::controlling(),
         watchdog: watchdog::own(),
-        notes,
+        notes: &note,
     });
-    under(held, command, rules, surroundings, notes).await
+    under(held, command, rules, surroundings, &note).await
 }
 
 /// What is needed of a lock.
@@ -176,7 +192,7 @@ async fn under(
     mut command: Command,
     rules: &Rules,
     surroundings: io::Result<Surroundings<'_>>,
-    notes: &dyn Fn(Event<'_>),
+    notes: &dyn Fn(Event),
 ) -> Result<Ended, Error> {
     let variables = environment::of(lock.grant(), &rules.prefix);
     command.environment.extend(variables.into_iter().map(|(name, value)| (name.to_owned(), value)));

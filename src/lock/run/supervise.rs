@@ -29,7 +29,7 @@ pub struct Surroundings<'a> {
     pub terminal: Option<Terminal>,
     /// Starts a watchdog.
     pub watchdog: std::process::Command,
-    pub notes: &'a dyn Fn(Event<'_>),
+    pub notes: &'a dyn Fn(Event),
 }
 
 /// Starts the command and waits for its end while the lock is kept. The watchdog need not be waited for before the lock
@@ -93,7 +93,7 @@ struct Supervision<'a> {
     guard: Option<Guard<'a>>,
     ends_with_us: bool,
     terminal: Option<Terminal>,
-    notes: &'a dyn Fn(Event<'_>),
+    notes: &'a dyn Fn(Event),
     max_hold: Duration,
     /// Of the command itself; others of its group may be left.
     status: Option<Status>,
@@ -182,8 +182,8 @@ impl Supervision<'_> {
             return;
         }
         self.leftovers = true;
-        (self.notes)(Event::Leftovers);
         self.ask();
+        (self.notes)(Event::Leftovers);
     }
 
     /// Why it should have been asked to end before, and was not.
@@ -208,8 +208,8 @@ impl Supervision<'_> {
                 Due::Unrenewed => self.stop(Cut::Unrenewed),
                 Due::Held => self.stop(Cut::Held(self.max_hold)),
                 Due::Kill => {
-                    (self.notes)(Event::Killing);
                     let sent = self.group.signal(Signal::KILL);
+                    (self.notes)(Event::Killing);
                     self.may_fail(sent);
                 }
             }
@@ -220,16 +220,19 @@ impl Supervision<'_> {
         let cut = self.cut.get_or_insert(cut);
         if self.status.is_none() && !self.stopped {
             self.stopped = true;
-            (self.notes)(Event::Stopping(cut));
+            let why = cut.brief();
+            self.ask();
+            (self.notes)(Event::Stopping(why));
+        } else {
+            self.ask();
         }
-        self.ask();
     }
 
     fn ask(&mut self) {
         let asked_before = self.plan.is_ending();
         self.plan.ask(Boot::now());
         if !asked_before {
-            let sent = self.group.terminate();
+            let sent = self.group.wake_with(Signal::TERM);
             self.may_fail(sent);
         }
         self.tell_watchdog();
@@ -244,7 +247,10 @@ impl Supervision<'_> {
         {
             terminal.started(&self.group);
         }
-        let sent = self.group.signal(signal);
+        let sent = match signal {
+            Signal::TERM | Signal::INT | Signal::HUP | Signal::QUIT => self.group.wake_with(signal),
+            _ => self.group.signal(signal),
+        };
         self.may_fail(sent);
     }
 

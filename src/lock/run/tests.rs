@@ -126,7 +126,7 @@ impl Case {
         let arguments = arguments.iter().map(Into::into).collect();
         let command = Command { program: program.into(), arguments, environment: Vec::new() };
         let noted = RefCell::new(Vec::new());
-        let notes = |event: Event<'_>| noted.borrow_mut().push(format!("{event:?}"));
+        let notes = |event: Event| noted.borrow_mut().push(format!("{event:?}"));
         let surroundings = Signals::listen(self.receiver).map(|signals| Surroundings {
             signals,
             terminal: None,
@@ -210,7 +210,7 @@ async fn a_lost_lock_ends_the_command() {
     let (ended, noted) = Case { lost: Some(lost), ..Case::new() }.sh("sleep 60 & sleep 60").await;
     assert_eq!((ended.status, ended.stopped), (Status::Killed(15), true));
     assert!(matches!(ended.cut, Some(Cut::Lost(_))) && ended.release.is_ok());
-    assert!(noted.len() == 1 && noted[0].starts_with("Stopping(Lost"), "{noted:?}");
+    assert!(noted.len() == 1 && noted[0] == r#"Stopping("the lock is lost")"#, "{noted:?}");
 }
 
 #[tokio::test]

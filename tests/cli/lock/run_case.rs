@@ -25,7 +25,12 @@ impl Case {
 
     /// The same with another command, which says its process id first.
     pub fn of(command: &mut Command) -> Case {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Case::telling(command, Stdio::piped())
+    }
+
+    /// The same with a stderr that is read elsewhere.
+    pub fn telling(command: &mut Command, stderr: impl Into<Stdio>) -> Case {
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();

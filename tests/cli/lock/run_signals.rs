@@ -35,6 +35,18 @@ fn a_command_that_ends_by_a_signal_is_told_so() {
 }
 
 #[test]
+fn a_stopped_command_heeds_what_is_to_end_it() {
+    let store = Store::local();
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129)] {
+        let case = Case::start(&store, &[], "kill -STOP $$; sleep 60");
+        let stat = format!("/proc/{}/stat", case.group);
+        wait_for("the stop", || std::fs::read_to_string(&stat).unwrap().contains(") T ").then_some(()));
+        case.hardy.signal(name);
+        assert_eq!(case.finish().code, Some(code));
+    }
+}
+
+#[test]
 fn asked_twice_hardy_does_not_leave_the_command_behind() {
     let store = Store::local();
     let mut case =

@@ -1,5 +1,7 @@
 //! `hardy lock run`: the command ends before its lock does, whatever happens to hardy, its watchdog or the store.
 
+use std::io::Write;
+
 use super::run_case::{Case, kill};
 use crate::etcd::Etcd;
 use crate::lock::store::Store;
@@ -94,6 +96,25 @@ fn a_lock_that_is_taken_away_ends_the_command() {
         let run = case.finish();
         assert_eq!(run.code, Some(76), "{run:?}");
         assert!(store.is_clean());
+    });
+}
+
+#[test]
+fn whoever_reads_no_warnings_holds_up_nobody() {
+    Store::each(|store| {
+        let (reader, mut stderr) = std::io::pipe().unwrap();
+        let size = rustix::pipe::fcntl_getpipe_size(&stderr).unwrap();
+        stderr.write_all(&vec![b' '; size]).unwrap();
+        let mut hardy = store.hardy();
+        hardy.args(["lock", "run", "x", "--grace", "200ms", "--", "sh", "-c"]);
+        let case = Case::telling(hardy.arg(format!("echo $$; {STUBBORN}")), stderr);
+        // What is left of it here would keep the pipe open.
+        drop(hardy);
+        assert_eq!(store.run(&["lock", "break", "x", "--yes"]).code, Some(0));
+        case.wait_until_gone();
+        wait_for("the lock", || store.is_clean().then_some(()));
+        drop(reader);
+        assert_eq!(case.finish().code, Some(76));
     });
 }
 
