@@ -89,7 +89,8 @@ fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {
         .build()
         .map_err(|e| Error::unknown("cannot start the async runtime").because(e))?;
     let exit = runtime.block_on(async {
-        let shutdown = Shutdown::install(console.clone())
+        // A lock must not stay behind where a terminal is closed; `serve` has another use for SIGHUP.
+        let shutdown = Shutdown::install(console.clone(), matches!(command, Command::Lock(_)))
             .map_err(|e| Error::unknown("cannot listen for signals").because(e))?;
         let app = App { config, console: console.clone(), shutdown };
         dispatch(command, &app).await

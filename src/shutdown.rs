@@ -1,5 +1,6 @@
-//! Signals as one token. The first SIGINT or SIGTERM asks for an orderly end; the second forces it. While a command
-//! runs for us, they are its own matter: see [`Shutdown::hand_over`].
+//! Signals as one token. The first SIGINT or SIGTERM asks for an orderly end; the second forces it. Where it would leave
+//! something behind, a closed terminal (SIGHUP) asks as well, and forces nothing: shells and the kernel both send it.
+//! While a command runs for us, they are its own matter: see [`Shutdown::hand_over`].
 
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
 use crate::output::Console;
+use crate::process::is_ignored;
 
 /// A second signal so soon is an echo of the first, not a second wish: timeout(1) signals its child
 /// and then its whole process group.
@@ -37,20 +39,25 @@ enum State {
 }
 
 impl Shutdown {
-    /// Starts to listen for signals; needs a running tokio runtime.
-    pub fn install(console: Console) -> io::Result<Shutdown> {
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        let mut terminate = signal(SignalKind::terminate())?;
+    /// Starts to listen for signals; needs a running tokio runtime. `on_hangup`: for SIGHUP as well, unless this program
+    /// was told to ignore it (`nohup`).
+    pub fn install(console: Console, on_hangup: bool) -> io::Result<Shutdown> {
+        let on_hangup = on_hangup && !is_ignored(SignalKind::hangup().as_raw_value());
+        let mut signals = Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hangup: on_hangup.then(|| signal(SignalKind::hangup())).transpose()?,
+        };
         let shutdown = Shutdown { token: CancellationToken::new(), state: Arc::default() };
         let ours = shutdown.clone();
         tokio::spawn(async move {
-            while !ours.is_first(next(&mut interrupt, &mut terminate).await) {}
+            while !ours.is_first(signals.next().await) {}
             ours.token.cancel();
             console.interactive_note("stopping... (again to force)");
             let asked = Instant::now();
             loop {
-                let again = next(&mut interrupt, &mut terminate).await;
-                if asked.elapsed() > ECHO {
+                let again = signals.next().await;
+                if asked.elapsed() > ECHO && again != SignalKind::hangup().as_raw_value() {
                     force(again);
                 }
             }
@@ -66,7 +73,7 @@ impl Shutdown {
         }
     }
 
-    /// From now on SIGINT and SIGTERM end nothing here, and their numbers come out of this, until it is dropped. None
+    /// From now on these signals end nothing here, and their numbers come out of this, until it is dropped. None
     /// if the end was asked for already.
     pub fn hand_over(&self) -> Option<UnboundedReceiver<i32>> {
         let mut state = self.lock();
@@ -101,10 +108,26 @@ pub fn hangups() -> io::Result<UnboundedReceiver<()>> {
     Ok(receiver)
 }
 
-async fn next(interrupt: &mut Signal, terminate: &mut Signal) -> i32 {
-    tokio::select! {
-        _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
-        _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
+/// What asks for an end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hangup: Option<Signal>,
+}
+
+impl Signals {
+    async fn next(&mut self) -> i32 {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = self.interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            _ = self.terminate.recv() => SignalKind::terminate().as_raw_value(),
+            _ = hangup => SignalKind::hangup().as_raw_value(),
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use std::os::fd::BorrowedFd;
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 pub use group::{Change, Group};
-pub use signals::Signals;
+pub use signals::{Signals, is_ignored};
 pub use terminal::Terminal;
 
 /// What to run.

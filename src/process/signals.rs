@@ -8,9 +8,9 @@ use rustix::process::Signal;
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-/// What people, shells and service supervisors send. SIGINT and SIGTERM come from whoever listens for them already.
+/// What people, shells and service supervisors send. What asks for an end comes from whoever listens for it already.
 const PASSED_ON: &[Signal] =
-    &[Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2, Signal::ALARM, Signal::WINCH, Signal::TSTP];
+    &[Signal::QUIT, Signal::USR1, Signal::USR2, Signal::ALARM, Signal::WINCH, Signal::TSTP];
 
 /// What tells the supervisor itself something.
 const NEEDED: &[Signal] = &[Signal::CHILD, Signal::CONT];
@@ -23,13 +23,12 @@ pub struct Signals {
 
 impl Signals {
     /// Starts to listen; needs a running tokio runtime. A signal that this program was told to ignore (`nohup`) stays
-    /// ignored, by the command as well. `asked`: the numbers of SIGINT and SIGTERM as they arrive.
+    /// ignored, by the command as well. `asked`: the numbers of SIGINT, SIGTERM and SIGHUP as they arrive.
     ///
     /// # Errors
     /// No listener could be had from the kernel.
     pub fn listen(asked: UnboundedReceiver<i32>) -> io::Result<Signals> {
-        let ignored = ignored();
-        let heeded = PASSED_ON.iter().filter(|signal| ignored >> (signal.as_raw() - 1) & 1 == 0);
+        let heeded = PASSED_ON.iter().filter(|signal| !is_ignored(signal.as_raw()));
         let listeners = heeded
             .chain(NEEDED)
             .map(|&signal| Ok((signal, unix::signal(SignalKind::from_raw(signal.as_raw()))?)))
@@ -55,17 +54,19 @@ impl Signals {
         .await
     }
 
-    /// SIGINT or SIGTERM, if one has arrived already.
+    /// One that asks for an end, if it has arrived already.
     pub fn asked(&mut self) -> Option<i32> {
         self.asked.try_recv().ok()
     }
 }
 
-/// The signals that this process ignores, a bit each from SIGHUP on; none where the kernel does not tell.
-fn ignored() -> u64 {
+/// Whether this process ignores the signal with this number, as it was told to at its start; not where the kernel does
+/// not tell.
+pub fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }
 
 #[cfg(test)]
@@ -90,6 +91,6 @@ mod tests {
 
     #[test]
     fn rust_ignores_sigpipe_and_that_is_seen() {
-        assert_eq!(ignored() >> (Signal::PIPE.as_raw() - 1) & 1, 1);
+        assert!(is_ignored(Signal::PIPE.as_raw()) && !is_ignored(Signal::TERM.as_raw()));
     }
 }

@@ -35,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &["cmd", "complete", "config", "exit", "output"]),
     ("complete", &["config"]),
     ("app", &["config", "error", "exit", "output", "shutdown"]),
-    ("shutdown", &["exit", "output"]),
+    ("shutdown", &["exit", "output", "process"]),
     ("serve", &["http", "metrics", "text", "tls", "units"]),
     ("probe", &["breaker", "histogram", "http", "text", "tls", "units"]),
     ("lock", &["clock", "process", "store", "text"]),

@@ -117,7 +117,7 @@ pub enum Error {
     /// It could not be started.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// SIGINT or SIGTERM, by its number, came first.
+    /// SIGINT, SIGTERM or SIGHUP, by its number, came first.
     #[error("interrupted before the command was started")]
     Interrupted(i32),
     /// The lease is so near to its end that the command would have to be stopped at once.
@@ -128,7 +128,7 @@ pub enum Error {
     System(#[from] io::Error),
 }
 
-/// Runs the command, and gives the lock back after its end. `asked`: the numbers of SIGINT and SIGTERM as they arrive;
+/// Runs the command, and gives the lock back after its end. `asked`: the numbers of SIGINT, SIGTERM and SIGHUP as they arrive;
 /// they are passed on, as others that reach this process. To be awaited by the program's main thread: the kernel stops a
 /// process by that one. `notes` is called in a thread of its own: it may block, and holds up nothing but the return
 /// after the lock was given back.

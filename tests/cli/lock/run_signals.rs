@@ -83,9 +83,14 @@ fn interrupted_while_it_waits_it_runs_nothing() {
     Store::each(|store| {
         let holder = Case::start(store, &[], "exec sleep 60");
         let file = store.directory().join("ran");
-        for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        for (subcommand, signal, code) in
+            [("run", "INT", 130), ("run", "TERM", 143), ("run", "HUP", 129), ("acquire", "HUP", 129)]
+        {
             let mut command = store.hardy();
-            command.args(["lock", "run", "x", "--", "touch"]).arg(&file);
+            command.args(["lock", subcommand, "x"]);
+            if subcommand == "run" {
+                command.args(["--", "touch"]).arg(&file);
+            }
             let waiter = Process::start(&mut command);
             wait_for("the waiter to queue", || (waiters(store) == 1).then_some(()));
             waiter.signal(signal);
