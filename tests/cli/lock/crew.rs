@@ -110,7 +110,8 @@ impl Crew {
         drop(exits);
         // A lease that a busy machine did not renew in time is lost, and that is said.
         let fine = match code {
-            0 | 76 => true,
+            // 75: a place in the queue, for the same reason.
+            0 | 75 | 76 => true,
             // 143: hardy goes on after the watchdog has stopped the command, and before the end of the lease.
             137 | 143 => touched,
             3 => disturbed,
