@@ -5,11 +5,12 @@
 use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitOptions, getpgid, kill_process_group, test_kill_process_group, waitpgid, waitpid,
+    Pid, Signal, WaitOptions, geteuid, getpid, kill_process_group, test_kill_process_group, waitpgid, waitpid,
 };
 
 use super::{Command, StartError, Status, lending};
@@ -140,14 +141,34 @@ pub(super) fn is_empty(group: Pid) -> bool {
     test_kill_process_group(group) == Err(Errno::SRCH) || !anyone_alive(group)
 }
 
+/// The group of a command of our user that was started with this entry, `NAME=value`, in its environment.
+pub(super) fn marked(mark: &str) -> Option<Pid> {
+    let ours = |id: Pid| fs::metadata(format!("/proc/{id}")).is_ok_and(|of| of.uid() == geteuid().as_raw());
+    let has_it = |id: Pid| {
+        let environment = fs::read(format!("/proc/{id}/environ")).unwrap_or_default();
+        environment.split(|&byte| byte == 0).any(|entry| entry == mark.as_bytes())
+    };
+    processes().ok()?.find(|&id| is_of(id, id) && id != getpid() && ours(id) && has_it(id))
+}
+
+fn processes() -> io::Result<impl Iterator<Item = Pid>> {
+    let entries = fs::read_dir("/proc")?.flatten();
+    Ok(entries.filter_map(|entry| pid(entry.file_name().to_str()?.parse().ok()?)))
+}
+
 fn anyone_alive(group: Pid) -> bool {
-    let Ok(processes) = fs::read_dir("/proc") else { return true };
-    let numbers = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    numbers.filter_map(Pid::from_raw).any(|id| match fs::read(format!("/proc/{id}/stat")) {
+    let Ok(mut processes) = processes() else { return true };
+    processes.any(|id| match fs::read(format!("/proc/{id}/stat")) {
         Ok(stat) => is_member_alive(&stat, group),
         // Gone, or hidden from us; the kernel tells its group all the same.
-        Err(_) => getpgid(Some(id)) == Ok(group),
+        Err(_) => is_of(id, group),
     })
+}
+
+/// Threads of the kernel are of group 0.
+fn is_of(id: Pid, group: Pid) -> bool {
+    let raw = |id: Pid| nix::unistd::Pid::from_raw(id.as_raw_nonzero().get());
+    nix::unistd::getpgid(Some(raw(id))) == Ok(raw(group))
 }
 
 /// `PID (NAME) STATE PPID PGRP ...`, where the name may hold anything, and is cut within a character. With more than one
@@ -262,7 +283,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         // The kernel keeps 15 bytes of it.
         let path = directory.path().join("fourteen-bytesé");
-        fs::write(&path, "#!/bin/sh\nkill -STOP $$").unwrap();
+        fs::write(&path, "#!/bin/sh\nwhile :; do :; done").unwrap();
         fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
         let text = format!("{} & exit 0", path.display());
         let mut group = Group::start(&sh(&text), None).unwrap();

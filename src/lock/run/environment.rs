@@ -2,13 +2,16 @@
 
 use crate::lock::Grant;
 
+/// The only one whose value no other command has.
+pub const HANDLE: &str = "HARDY_LOCK_HANDLE";
+
 /// The variables. The two of etcdctl are there with etcd, for scripts that know them.
 pub fn of(grant: &Grant, prefix: &str) -> Vec<(&'static str, String)> {
     let handle = &grant.handle;
     let mut variables = vec![
         ("HARDY_LOCK_NAME", handle.name.to_string()),
         ("HARDY_LOCK_TOKEN", handle.token.to_string()),
-        ("HARDY_LOCK_HANDLE", handle.to_string()),
+        (HANDLE, handle.to_string()),
     ];
     if let Some(lease) = &grant.lease {
         // As far as it is known at the start; renewals move it.

@@ -51,7 +51,7 @@ pub struct Ended {
     pub cut: Option<Cut>,
     /// Whether it was asked to end; otherwise it ended before that, by itself.
     pub stopped: bool,
-    /// Whether it left processes of its group behind, which then were ended.
+    /// Whether it ended by itself and left processes of its group behind, which then were ended.
     pub leftovers: bool,
     /// Whether the lock could be given back; a lost one needs that no more.
     pub release: Result<(), LockError>,
@@ -144,10 +144,11 @@ pub async fn run(
 ) -> Result<Ended, Error> {
     let notes = Notes::start(notes);
     let note = |event| notes.note(event);
+    let mark = format!("{}={}", environment::HANDLE, held.grant().handle);
     let surroundings = Signals::listen(asked).map(|signals| Surroundings {
         signals,
         terminal: Terminal::controlling(),
-        watchdog: watchdog::own(),
+        watchdog: watchdog::own(&mark),
         notes: &note,
     });
     under(held, command, rules, surroundings, &note).await

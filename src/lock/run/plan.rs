@@ -86,8 +86,9 @@ impl Plan {
         Some(Due::Kill)
     }
 
-    /// The same for the watchdog. `ends_with_us`: without hardy nobody keeps the lock.
-    pub fn orders(&self, group: Pid, ends_with_us: bool) -> Orders {
+    /// The same for the watchdog. `group`: once there is one. `ends_with_us`: without hardy nobody keeps the
+    /// lock.
+    pub fn orders(&self, group: Option<Pid>, ends_with_us: bool) -> Orders {
         let hold = self.hold.map(|hold| hold + self.grace).filter(|_| !self.is_ending());
         let kill = earliest([self.ending, self.lease.map(|lease| lease.kill), hold]);
         Orders { group, term: self.term().map(|term| term + LATER), kill, grace: self.grace, ends_with_us }
@@ -123,7 +124,7 @@ mod tests {
     }
 
     fn times(plan: &Plan) -> (Option<u64>, Option<u64>) {
-        let orders = plan.orders(Pid::from_raw(42).unwrap(), true);
+        let orders = plan.orders(Pid::from_raw(42), true);
         (orders.term.map(Boot::as_millis), orders.kill.map(Boot::as_millis))
     }
 

@@ -45,8 +45,9 @@ pub async fn to_the_end(
     let mut plan = Plan::new(rules.grace, lease, rules.max_hold.map(|time| Boot::now() + time));
     let (to_command, to_watchdog) =
         if rules.inherit { (lock.descriptor(), None) } else { (None, lock.descriptor()) };
+    let ends_with_us = to_command.is_none();
     let needs_watchdog = plan.next().is_some() || to_watchdog.is_some();
-    let guard = needs_watchdog.then(|| {
+    let mut guard = needs_watchdog.then(|| {
         let (guard, missing) = Guard::start(watchdog, to_watchdog);
         missing.into_iter().for_each(|change| notes(Event::Watchdog(change)));
         guard
@@ -57,8 +58,11 @@ pub async fn to_the_end(
     if plan.due(Boot::now()) == Some(Due::Unrenewed) {
         return Err(Error::Late);
     }
+    if let Some(guard) = &mut guard {
+        // Should we not survive the start.
+        guard.tell(plan.orders(None, ends_with_us));
+    }
     let group = Group::start(command, to_command)?;
-    let ends_with_us = to_command.is_none();
     let mut one = Supervision {
         group,
         plan,
@@ -178,7 +182,8 @@ impl Supervision<'_> {
             self.stopped = true;
             self.cut.get_or_insert(cut);
         }
-        if self.group.is_gone() {
+        // Once it was asked to end, they were as well, and need a moment more.
+        if self.group.is_gone() || self.plan.is_ending() {
             return;
         }
         self.leftovers = true;
@@ -262,7 +267,7 @@ impl Supervision<'_> {
 
     fn tell_watchdog(&mut self) {
         if let Some(guard) = &mut self.guard {
-            guard.tell(self.plan.orders(self.group.id(), self.ends_with_us));
+            guard.tell(self.plan.orders(Some(self.group.id()), self.ends_with_us));
         }
     }
 

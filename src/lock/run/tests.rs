@@ -321,8 +321,9 @@ async fn the_watchdog_knows_the_group_and_the_moments() {
     let lease = lease_with(LONG);
     let mut case = Case { lease: Some(lease), watchdog, ..Case::new() };
     case.rules = Rules { grace: Duration::from_secs(2), inherit: false, ..case.rules };
-    let text = "until test -s $0; do sleep 0.01; done; read group term kill grace ends <$0
-        test $group = $$ && echo $term $kill $grace $ends";
+    let text = "until test $(wc -l <$0) = 2; do sleep 0.01; done
+        { read unknown same; read group term kill grace ends; } <$0
+        test $unknown = - -a \"$same\" = \"$term $kill $grace $ends\" -a $group = $$ && echo $term $kill $grace $ends";
     let text = format!("{text} >{0}.seen", orders.display());
     let (ended, _) = case.run("sh", &["-c", &text, orders.to_str().unwrap()]).await;
     assert_eq!(ended.unwrap().status, Status::Exited(0));

@@ -153,7 +153,7 @@ mod tests {
         let said = || std::fs::read_to_string(file.path()).unwrap();
         let (mut guard, missing) = Guard::start(scribe(file.path()), None);
         assert!(missing.is_none());
-        let group = group::pid(42).unwrap();
+        let group = group::pid(42);
         let orders = Orders { group, term: None, kill: None, grace: PAUSE, ends_with_us: true };
         guard.tell(orders);
         guard.tell(orders);
@@ -179,7 +179,7 @@ mod tests {
         let mut command = Command::new("sleep");
         command.arg("60");
         let (mut guard, _) = Guard::start(command, None);
-        let group = group::pid(42).unwrap();
+        let group = group::pid(42);
         for kill in 0..10_000 {
             let kill = Some(Boot::from_millis(kill));
             guard.tell(Orders { group, term: None, kill, grace: PAUSE, ends_with_us: true });

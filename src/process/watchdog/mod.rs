@@ -14,9 +14,10 @@ pub use process::{ARGUMENT, watch};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// This program as a watchdog, whatever has become of its file.
-pub fn own() -> Command {
+/// This program as a watchdog, whatever has become of its file. `mark`: an entry of the command's environment,
+/// `NAME=value`, that no other command has; by it the command is found where hardy has died while starting it.
+pub fn own(mark: &str) -> Command {
     let mut command = Command::new("/proc/self/exe");
-    command.arg0("hardy").arg(ARGUMENT);
+    command.arg0("hardy").args([ARGUMENT, mark]);
     command
 }

@@ -12,8 +12,9 @@ use crate::process::group;
 /// Whom to watch, and when to end it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Orders {
-    /// The process group.
-    pub group: Pid,
+    /// The process group; none while the command is being started, when only its mark is known: see
+    /// [`own`](super::own).
+    pub group: Option<Pid>,
     /// When to ask it to end; none if it was asked already, or may run for ever.
     pub term: Option<Boot>,
     /// When to kill it.
@@ -29,6 +30,7 @@ impl fmt::Display for Orders {
         let moment = |at: Option<Boot>| at.map_or("-".into(), |at| at.as_millis().to_string());
         let Orders { group, term, kill, grace, ends_with_us } = self;
         let grace = grace.as_millis();
+        let group = group.map_or("-".into(), |group| group.to_string());
         writeln!(f, "{group} {} {} {grace} {}", moment(*term), moment(*kill), u8::from(*ends_with_us))
     }
 }
@@ -49,7 +51,10 @@ impl FromStr for Orders {
             text => number(text).map(|millis| Some(Boot::from_millis(millis))),
         };
         Ok(Orders {
-            group: u32::try_from(number(group)?).ok().and_then(group::pid).ok_or(Garbled)?,
+            group: match group {
+                "-" => None,
+                text => Some(u32::try_from(number(text)?).ok().and_then(group::pid).ok_or(Garbled)?),
+            },
             term: moment(term)?,
             kill: moment(kill)?,
             grace: Duration::from_millis(number(grace)?),
@@ -67,10 +72,10 @@ mod tests {
     proptest! {
         #[test]
         fn orders_are_read_as_they_are_written(
-            group in 2_i32.., term: Option<u64>, kill: Option<u64>, grace: u32, ends_with_us: bool,
+            group in proptest::option::of(2_i32..), term: Option<u64>, kill: Option<u64>, grace: u32, ends_with_us: bool,
         ) {
             let moment = |at: Option<u64>| at.map(|at| Boot::from_millis(at >> 1));
-            let group = Pid::from_raw(group).unwrap();
+            let group = group.and_then(Pid::from_raw);
             let grace = Duration::from_millis(grace.into());
             let orders = Orders { group, term: moment(term), kill: moment(kill), grace, ends_with_us };
             let text = orders.to_string();

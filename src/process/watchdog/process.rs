@@ -17,6 +17,9 @@ pub const ARGUMENT: &str = "__watchdog";
 /// How often to look whether the rest of the group has ended after its leader.
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
+/// How often to look for a command whose start hardy has not survived: it may not have its environment yet.
+const LOOKS: u32 = 10;
+
 /// As much as a pipe holds: a watchdog that was stopped must know its last orders before it acts on earlier ones.
 const BACKLOG: usize = 1 << 16;
 
@@ -29,10 +32,11 @@ pub fn watch() -> io::Result<()> {
     SigSet::all().thread_block()?;
     let _ = setsid();
     let _ = chdir("/");
-    follow(&io::stdin().as_fd().try_clone_to_owned()?)
+    let mark = std::env::args_os().nth(2).unwrap_or_default();
+    follow(&io::stdin().as_fd().try_clone_to_owned()?, &mark.to_string_lossy())
 }
 
-fn follow(input: &OwnedFd) -> io::Result<()> {
+fn follow(input: &OwnedFd, mark: &str) -> io::Result<()> {
     let mut course = Course::default();
     let mut leader = None;
     let mut lines = Lines::default();
@@ -45,25 +49,28 @@ fn follow(input: &OwnedFd) -> io::Result<()> {
                 None => course.alone(Boot::now()),
             }
         }
-        let Some(orders) = course.orders else {
-            if course.alone {
+        if course.seeks(Boot::now()) {
+            course.seek(mark);
+        }
+        let Some(group) = course.orders.and_then(|orders| orders.group) else {
+            if course.alone && (course.orders.is_none() || course.looks >= LOOKS) {
                 return Ok(());
             }
             continue;
         };
         if leader.is_none() && !course.ended {
-            leader = pidfd_open(orders.group, PidfdFlags::empty()).ok();
+            leader = pidfd_open(group, PidfdFlags::empty()).ok();
             course.ended = leader.is_none();
         } else if ready.leader {
             course.ended = true;
-        } else if ready.nothing && course.ended && group::is_empty(orders.group) {
+        } else if ready.nothing && course.ended && group::is_empty(group) {
             return Ok(());
         }
         while let Some(signal) = course.due(Boot::now()) {
             // Fails where the command runs as another user, and then nobody here can do more.
-            let _ = group::signal_group(orders.group, signal);
+            let _ = group::signal_group(group, signal);
             if signal == Signal::TERM {
-                let _ = group::signal_group(orders.group, Signal::CONT);
+                let _ = group::signal_group(group, Signal::CONT);
             }
         }
     }
@@ -77,9 +84,23 @@ struct Course {
     ended: bool,
     termed: bool,
     killed: bool,
+    looks: u32,
 }
 
 impl Course {
+    /// Whether something is to be done, and hardy has not come to say to whom.
+    fn seeks(&self, now: Boot) -> bool {
+        self.orders.is_some_and(|orders| orders.group.is_none())
+            && (self.alone || self.next().is_some_and(|at| at <= now))
+    }
+
+    fn seek(&mut self, mark: &str) {
+        self.looks = self.looks.saturating_add(1);
+        if let Some(orders) = &mut self.orders {
+            orders.group = group::marked(mark);
+        }
+    }
+
     /// hardy is no more.
     fn alone(&mut self, now: Boot) {
         self.alone = true;
@@ -123,14 +144,15 @@ struct Ready {
 }
 
 fn wait(course: &Course, input: &OwnedFd, leader: Option<&OwnedFd>) -> io::Result<Ready> {
-    let timer = course.next().map(clock::timer).transpose()?;
+    let seeks = course.seeks(Boot::now());
+    let timer = course.next().filter(|_| !seeks).map(clock::timer).transpose()?;
     let mut watched = Vec::with_capacity(3);
     let input = (!course.alone).then_some(input);
     let leader = leader.filter(|_| !course.ended);
     for descriptor in [input, leader, timer.as_ref()].into_iter().flatten() {
         watched.push(PollFd::new(descriptor, PollFlags::IN));
     }
-    let woken = match poll(&mut watched, course.ended.then_some(&LOOK)) {
+    let woken = match poll(&mut watched, (course.ended || seeks).then_some(&LOOK)) {
         Err(rustix::io::Errno::INTR) => return Ok(Ready { input: false, leader: false, nothing: false }),
         woken => woken?,
     };
@@ -161,6 +183,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::os::unix::process::{CommandExt, ExitStatusExt};
     use std::process::{Child, Command, Stdio};
+    use std::sync::atomic::{AtomicU32, Ordering};
     use std::thread::{self, JoinHandle};
     use std::time::Duration;
 
@@ -175,18 +198,26 @@ mod tests {
         watchdog: JoinHandle<io::Result<()>>,
     }
 
+    static CASES: AtomicU32 = AtomicU32::new(0);
+
     impl Case {
         fn of(text: &str) -> Case {
             let text = format!("{text}; echo; sleep 60 & sleep 60");
+            let mark = format!("{}-{}", std::process::id(), CASES.fetch_add(1, Ordering::Relaxed));
             let mut sh = Command::new("sh");
-            let mut child = sh.args(["-c", &text]).process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+            sh.args(["-c", &text]).env("WATCHED", &mark);
+            let mut child = sh.process_group(0).stdout(Stdio::piped()).spawn().unwrap();
             child.stdout.take().unwrap().read_exact(&mut [0]).unwrap();
             let (reader, pipe) = io::pipe().unwrap();
-            Case { child, pipe: Some(pipe), watchdog: thread::spawn(move || follow(&reader.into())) }
+            Case {
+                child,
+                pipe: Some(pipe),
+                watchdog: thread::spawn(move || follow(&reader.into(), &format!("WATCHED={mark}"))),
+            }
         }
 
         fn orders(&self) -> Orders {
-            let group = group::pid(self.child.id()).unwrap();
+            let group = group::pid(self.child.id());
             Orders { group, term: None, kill: None, grace: FAR, ends_with_us: true }
         }
 
@@ -253,10 +284,34 @@ mod tests {
     }
 
     #[test]
+    fn a_command_is_found_when_hardy_did_not_survive_its_start() {
+        let mut case = Case::of(":");
+        case.tell(Orders { group: None, ..case.orders() });
+        case.pipe = None;
+        assert_eq!(case.end(), Some(15));
+
+        // As well as when it was stopped then.
+        let mut case = Case::of(":");
+        case.tell(Orders { group: None, term: Some(Boot::now()), ..case.orders() });
+        assert_eq!(case.child.wait().unwrap().signal(), Some(15));
+        case.pipe = None;
+        case.watchdog.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn one_that_was_never_started_is_not_waited_for() {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let (term, kill) = (None, None);
+        write!(writer, "{}", Orders { group: None, term, kill, grace: FAR, ends_with_us: true }).unwrap();
+        drop(writer);
+        follow(&reader.into(), "WATCHED=nobody").unwrap();
+    }
+
+    #[test]
     fn without_orders_it_does_nothing() {
         let (reader, writer) = io::pipe().unwrap();
         drop(writer);
-        follow(&reader.into()).unwrap();
+        follow(&reader.into(), "").unwrap();
     }
 
     #[test]
@@ -269,7 +324,7 @@ mod tests {
 
     #[test]
     fn hardly_dead_it_keeps_the_earlier_end() {
-        let group = group::pid(42).unwrap();
+        let group = group::pid(42);
         let (now, grace) = (Boot::from_millis(1000), Duration::from_millis(500));
         let end = |kill: Option<u64>| {
             let kill = kill.map(Boot::from_millis);
