@@ -375,7 +375,7 @@ async fn changes_of_the_holders_are_reported() {
     assert_eq!(soon(queues.recv()).await.unwrap().holders[0].token, token);
     drop(held);
     assert!(soon(queues.recv()).await.unwrap().holders.is_empty());
-    let grant = store.acquire(&leased(30)).await.unwrap().grant().clone();
+    let grant = store.acquire(&leased(1000)).await.unwrap().grant().clone();
     assert_eq!(soon(queues.recv()).await.unwrap().holders[0].token, Some(grant.token()));
     assert!(soon(queues.recv()).await.unwrap().holders.is_empty());
     cancel.cancel();
