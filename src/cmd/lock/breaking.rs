@@ -24,7 +24,7 @@ Examples:
 
 The next waiter gets the lock at once. A command under `lock run` is stopped as soon as its hardy notices; until then
 the two overlap, and only the fencing token tells them apart. A holder that cannot notice (it is cut off, or paused)
-is stopped when its lease ends.")]
+is stopped when its lease ends; the command of an etcdctl goes on.")]
 pub struct Args {
     /// The lock
     #[arg(value_name = "NAME", add = super::found::names())]

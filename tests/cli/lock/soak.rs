@@ -229,7 +229,7 @@ impl Soak {
         let pause = Duration::from_millis(self.rng.u64(1..self.longest_pause));
         let short = pause / 20;
         if [KillHolder, StopHolder].contains(&fault) {
-            // A command that begins to run before the watchdog was told of it is in nobody's care if hardy dies then.
+            // One that is killed before it has told the watchdog of its command is another test: the command is looked for.
             self.hold(life, TOLD);
         }
         match fault {
