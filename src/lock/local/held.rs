@@ -17,6 +17,10 @@ use crate::clock::{self, Boot};
 use crate::store;
 use crate::store::local::{Guard, Watch, WatchFlags, failed, open, open_to_write};
 
+/// To give a watch back takes the kernel 10 ms and more, several times what all else of a lock takes: what is soon over
+/// has none.
+const UNWATCHED: Duration = Duration::from_millis(200);
+
 /// A lock in the hands of this process.
 pub struct Held {
     folder: Folder,
@@ -63,6 +67,7 @@ impl Held {
 
     async fn until_taken(&self) -> Error {
         let path = self.folder.holders().join(&self.grant.handle.id);
+        tokio::time::sleep(UNWATCHED).await;
         loop {
             let watch = Watch::begin(&path, WatchFlags::ATTRIB);
             if is_removed(&path) {
