@@ -325,7 +325,7 @@ impl Soak {
         assert!(wrong.is_empty(), "{wrong:#?}");
         wait_for("the last lease to end", || self.store.is_clean().then_some(()));
         let queue = self.store.run(&["lock", "status"]);
-        assert_eq!(queue.stdout, "nobody holds a lock or waits for one\n", "{queue:?}");
+        assert!(queue.stdout.starts_with("nobody holds a lock or waits for one "), "{queue:?}");
         seen
     }
 
