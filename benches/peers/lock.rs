@@ -171,7 +171,8 @@ fn drain(count: usize, lock: impl Fn(&[&str]) -> Command) -> f64 {
 fn holder(lock: impl Fn(&[&str]) -> Command) -> (Child, BufReader<ChildStdout>) {
     // etcdctl gives its command no stdin: this one watches for a file that is gone with its parent's stdin.
     let gate = format!("{}/gate-{}", env!("CARGO_TARGET_TMPDIR"), std::process::id());
-    let fifo = Command::new("mkfifo").arg(&gate).status();
+    // It is there already after the first time.
+    let fifo = Command::new("mkfifo").arg(&gate).stderr(Stdio::null()).status();
     assert!(fifo.is_ok(), "mkfifo");
     let script = format!("echo held; read line <{gate}; true");
     let mut held = lock(&["sh", "-c", &script]).stdout(Stdio::piped()).spawn().expect("a holder starts");

@@ -102,7 +102,8 @@ async fn without_a_majority_nobody_is_told_that_he_holds() {
     }
     let [what, why, _] = refused(hurried(etcd.urls())).await;
     assert_eq!(what, "cannot reach etcd at any of its 3 endpoints");
-    assert_eq!(why.matches("connection refused").count(), 2, "{why}");
+    // A call has its time: of one that is asked last, there may be none left to say more.
+    assert!(why.contains("connection refused") && etcd.urls().iter().all(|url| why.contains(url)), "{why}");
     for i in (0..3).filter(|i| *i != leader) {
         etcd.restart(i);
     }
