@@ -108,7 +108,7 @@ async fn acquire(args: Args, app: &App) -> Result<Exit, Error> {
             .hint("`hardy lock run NAME --grace D -- CMD` runs one"));
     }
     let knobs = settings::knobs(&args.knobs.knobs, &app.config);
-    let pid = args.keep_alive_for_pid.map_or_else(caller, Ok)?;
+    let pid = args.keep_alive_for_pid.unwrap_or_else(caller);
     let wanted = args.want.wanted(&knobs, pid, Tie::Lease)?;
     let locks = args.store.open(&app.config)?;
     let keeper = args.keep_alive_for_pid.map(|pid| keep::Order {
@@ -187,7 +187,6 @@ fn told(grant: &Grant, pid: u32, kept: bool) -> String {
 }
 
 /// The process that called: a shell, a script. hardy's own is gone when somebody looks.
-fn caller() -> Result<u32, Error> {
-    let parent = rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
-    Ok(u32::try_from(parent).unwrap_or_default())
+fn caller() -> u32 {
+    rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs())
 }

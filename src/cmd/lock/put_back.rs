@@ -6,11 +6,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::refused::explained;
-use super::settings::StoreArgs;
+use super::settings::OwnArgs;
 use crate::app::App;
 use crate::error::Error;
 use crate::exit::Verdict;
-use crate::lock::Name;
 use crate::output::{self, Human};
 
 /// Give a lock back
@@ -23,14 +22,8 @@ Examples:
 
 A lock that was lost before (it ended, or somebody broke it) is exit 76: another may have held it meanwhile.")]
 pub struct Args {
-    /// The lock
-    #[arg(value_name = "NAME", add = super::found::names())]
-    name: Name,
-    /// The handle, a file with it, or - for stdin [default: the one kept on this host]
-    #[arg(long, value_name = "HANDLE")]
-    handle: Option<String>,
     #[command(flatten)]
-    store: StoreArgs,
+    own: OwnArgs,
 }
 
 /// What was given back.
@@ -56,11 +49,10 @@ impl output::Report for Report {
 
 /// Releases it; a handle that is of no use any more is forgotten.
 pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
-    let locks = args.store.open(&app.config)?;
-    let handle = args.store.handle(args.handle.as_deref(), &args.name, &locks, &app.config).await?;
+    let (locks, handle) = args.own.open(&app.config).await?;
     let released = locks.release(&handle).await;
     if matches!(released, Ok(()) | Err(crate::lock::Error::Lost { .. })) {
-        args.store.forget(&handle, &app.config);
+        args.own.store.forget(&handle, &app.config);
     }
     released.map_err(explained)?;
     Ok(Report { name: handle.name.to_string(), store: handle.store, token: handle.token })

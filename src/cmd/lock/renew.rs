@@ -8,11 +8,10 @@ use serde::Serialize;
 
 use super::found::Got;
 use super::refused::explained;
-use super::settings::StoreArgs;
+use super::settings::OwnArgs;
 use crate::app::App;
 use crate::error::Error;
 use crate::exit::Verdict;
-use crate::lock::Name;
 use crate::output::{self, Human};
 use crate::units;
 
@@ -24,14 +23,8 @@ Examples:
 
 A lock that was lost (it ended, or somebody broke it) is exit 76, and nothing is renewed.")]
 pub struct Args {
-    /// The lock
-    #[arg(value_name = "NAME", add = super::found::names())]
-    name: Name,
-    /// The handle, a file with it, or - for stdin [default: the one kept on this host]
-    #[arg(long, value_name = "HANDLE")]
-    handle: Option<String>,
     #[command(flatten)]
-    store: StoreArgs,
+    own: OwnArgs,
 }
 
 /// The lock that goes on.
@@ -54,8 +47,7 @@ impl output::Report for Report {
 
 /// Renews it.
 pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
-    let locks = args.store.open(&app.config)?;
-    let handle = args.store.handle(args.handle.as_deref(), &args.name, &locks, &app.config).await?;
+    let (locks, handle) = args.own.open(&app.config).await?;
     let lease = locks.renew(&handle).await.map_err(explained)?;
     Ok(Report(Got::new(&handle, Some(lease), Duration::ZERO)))
 }

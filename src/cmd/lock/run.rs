@@ -33,6 +33,7 @@ Examples:
   hardy lock run nightly -- sh -c 'upload --token \"$HARDY_LOCK_TOKEN\" dump.sql'
 
 The command has its own process group; its stdin, stdout, stderr and exit code are its own, and signals are passed on.
+How it went is told only to --report.
 It finds HARDY_LOCK_NAME, HARDY_LOCK_TOKEN, HARDY_LOCK_HANDLE and, with a lease, HARDY_LOCK_DEADLINE in its environment.
 
 In etcd the lease is renewed every third of --ttl. When that fails, the whole process group gets SIGTERM, and SIGKILL

@@ -85,26 +85,6 @@ impl StoreArgs {
         }
     }
 
-    /// The handle that was given, or the one that is kept here.
-    ///
-    /// # Errors
-    /// None, or more than one that could be meant.
-    pub async fn handle(
-        &self,
-        given: Option<&str>,
-        name: &Name,
-        locks: &Locks,
-        config: &Config,
-    ) -> Result<lock::Handle, Error> {
-        match given {
-            Some(given) => match read(given)? {
-                handle if handle.name == *name => Ok(handle),
-                other => Err(Error::usage(format!("the handle is one of {}, not of {name}", other.name))),
-            },
-            None => only(self.kept(config)?.of(locks.kind(), name), name, locks).await,
-        }
-    }
-
     fn kept(&self, config: &Config) -> Result<Kept, Error> {
         let directory = self.merged(config).directory;
         directory.map_or_else(config::state_directory, Ok).map(|state| Kept::below(&state))
@@ -112,6 +92,37 @@ impl StoreArgs {
 
     fn merged(&self, config: &Config) -> StoreKnobs {
         self.knobs.clone().or(config.profile.store.clone())
+    }
+}
+
+/// One's own lock: the flags of `release` and `renew`.
+#[derive(clap::Args, Debug)]
+pub struct OwnArgs {
+    /// The lock
+    #[arg(value_name = "NAME", add = super::found::names())]
+    name: Name,
+    /// The handle, a file with it, or - for stdin [default: the one kept on this host]
+    #[arg(long, value_name = "HANDLE")]
+    handle: Option<String>,
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+impl OwnArgs {
+    /// The locks of the store, and the handle that was given, or the one that is kept here.
+    ///
+    /// # Errors
+    /// None, or more than one that could be meant.
+    pub async fn open(&self, config: &Config) -> Result<(Locks, lock::Handle), Error> {
+        let (locks, name) = (self.store.open(config)?, &self.name);
+        let handle = match self.handle.as_deref().map(read).transpose()? {
+            None => only(self.store.kept(config)?.of(locks.kind(), name), name, &locks).await?,
+            Some(handle) if handle.name == *name => handle,
+            Some(other) => {
+                return Err(Error::usage(format!("the handle is one of {}, not of {name}", other.name)));
+            }
+        };
+        Ok((locks, handle))
     }
 }
 

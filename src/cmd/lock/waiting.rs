@@ -40,8 +40,8 @@ async fn until(cancel: &CancellationToken, locks: &Locks, wanted: &Wanted, app: 
         tokio::select! {
             got = &mut acquiring => break got,
             Ok(()) = seen.changed() => {}
-            _ = tick.tick() => {}
-            () = &mut looking, if live.is_shown() || !said => {}
+            _ = tick.tick(), if live.is_shown() || !said => {}
+            () = &mut looking, if live.is_shown() => {}
         }
         let ahead = seen.borrow_and_update().clone();
         live.draw(|out| view.draw(out, &ahead));

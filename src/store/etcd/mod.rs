@@ -148,12 +148,14 @@ impl Etcd {
         let mut attempt = 0;
         loop {
             let mut again = effort.again;
+            let mut asked = vec![false; self.endpoints.len()];
             for to_ask in (1..=self.endpoints.len()).rev() {
                 let left = end.left();
                 if left.is_zero() && attempt > 0 {
                     return Err(reasons.unreachable());
                 }
-                let at = *self.current.borrow();
+                let at = self.next(&asked);
+                asked[at] = true;
                 let share =
                     if effort.again { left } else { left / u32::try_from(to_ask).unwrap_or(u32::MAX) };
                 let result = self.endpoints[at].attempt(each.min(share), &op).await;
@@ -179,6 +181,13 @@ impl Etcd {
         }
     }
 
+    /// The endpoint that others use, or the next one that this round has not asked: calls that fail side by side must
+    /// not make each other leave one out.
+    fn next(&self, asked: &[bool]) -> usize {
+        let current = *self.current.borrow();
+        (current..asked.len()).chain(0..current).find(|&at| !asked[at]).unwrap_or(current)
+    }
+
     /// Leaves the endpoint, if nobody else has yet.
     fn move_on(&self, from: usize) {
         self.current.send_if_modified(|current| {
@@ -196,4 +205,25 @@ struct Answer<T> {
     value: T,
     attempt: u32,
     at: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_leaves_no_endpoint_out_when_others_move_on() {
+        let endpoints = ["http://a:1", "http://b:1", "http://c:1"].map(str::to_owned).into();
+        let timeout = Duration::from_secs(1);
+        let settings = Settings { endpoints, ca: None, cert: None, key: None, user: None, timeout };
+        let etcd = Etcd::open(&settings).unwrap();
+        let mut asked = [false; 3];
+        asked[etcd.next(&asked)] = true;
+        // This call and two others fail, and the last of them has been everywhere.
+        etcd.move_on(0);
+        asked[etcd.next(&asked)] = true;
+        etcd.move_on(1);
+        etcd.move_on(2);
+        assert_eq!((asked, etcd.next(&asked)), ([true, true, false], 2));
+    }
 }
