@@ -28,10 +28,13 @@ exit 0
 /// The same, but it does not end when it is asked to.
 const STUBBORN: &str = "trap '' TERM";
 
-/// The command itself ends at once; its child is connected, and does not end when it is asked to.
+/// The command itself ends at once; its child is connected, and does not end when it is asked to: not even before it has
+/// done anything, or nobody would hear of it.
 const PARENT: &str = r#"
 exec 3<>"/dev/tcp/$RESOURCE" || exit 99
-(trap '' TERM; echo "$HARDY_LOCK_TOKEN $HARDY_LOCK_HANDLE $$ $PPID ${WORKER:-0}" >&3; read -r -t 300 <&3) &
+echo "$HARDY_LOCK_TOKEN $HARDY_LOCK_HANDLE $$ $PPID ${WORKER:-0}" >&3
+trap '' TERM
+(read -r -t 300 <&3) &
 exit 0
 "#;
 
