@@ -16,10 +16,12 @@
 //! - [`lock`]: locks with leases and fencing tokens, and the commands that run under them
 //! - [`store`]: where shared state lives, a directory or etcd; the only room that uses etcd-client
 //! - [`breaker`], [`histogram`]: the circuit breaker and the latencies, as pure values; time comes in as an argument
+//! - [`address`], [`reason`]: where a target is; why a call failed
 //! - [`process`]: a command in a process group of its own, and the watchdog that ends it in time
 //! - [`clock`]: time that goes on while the machine sleeps
 //! - [`metrics`], [`units`], [`text`]: Prometheus text; durations and sizes as people write them; foreign text made harmless
 
+pub mod address;
 mod app;
 pub mod breaker;
 mod cli;
@@ -36,6 +38,7 @@ pub mod metrics;
 pub mod output;
 pub mod probe;
 pub mod process;
+pub mod reason;
 pub mod serve;
 pub mod shutdown;
 pub mod store;

@@ -326,9 +326,9 @@ mod tests {
     use super::*;
     use crate::breaker::{Config, Phase};
     use crate::http::Trust;
-    use crate::probe::Reason;
     use crate::probe::expect::Expect;
     use crate::probe::target::Request;
+    use crate::reason::Reason;
 
     fn plan(addresses: &[&str], count: Option<u64>) -> Plan {
         let target = |address: &&str| Target {

@@ -9,9 +9,9 @@ use rustls::{CertificateError, InvalidMessage};
 
 use super::call::with_scheme;
 use super::clock::rfc3339;
-use super::reason::{Fault, Reason};
 use crate::http::lookup::LookupError;
 use crate::http::{NoRoots, Phase, Untrusted};
+use crate::reason::{Fault, Reason};
 use reqwest::Url;
 
 /// Why a call that was in `phase` failed with `error`.

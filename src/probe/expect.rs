@@ -12,7 +12,7 @@ use reqwest::header::{HeaderMap, HeaderName};
 use serde_json::Value;
 use serde_json_path::JsonPath;
 
-use super::reason::{Fault, Reason};
+use crate::reason::{Fault, Reason};
 use crate::units;
 
 /// What must come back. Empty: a status of 200 to 399, or an exit status of 0.

@@ -1,9 +1,9 @@
 //! The probe: calls targets in rounds, each through a circuit breaker of its own, and says what is up.
 //!
-//! - `target`     what is probed: address, request, expectations
+//! - `target`     what is probed: request and expectations of an address
 //! - `expect`     what a good answer looks like
 //! - `call`       one call over HTTP, TCP or by a command
-//! - `reason`     the fixed taxonomy of failures; `classify` finds the one that applies
+//! - `classify`   finds which of the known reasons a failure had
 //! - `round`      a call, its retries and its fallback; `pace` says when rounds are due
 //! - `tally`      the books of one target, and its state
 //! - `board`      keeps all books, publishes them, and ends the run
@@ -18,7 +18,6 @@ mod classify;
 mod clock;
 pub mod expect;
 mod pace;
-mod reason;
 pub mod report;
 mod round;
 mod shell;
@@ -29,10 +28,9 @@ pub use board::{End, Found, Goal, Observers, Plan, StateChange, Until, run};
 pub use call::Means;
 pub use clock::rfc3339;
 pub use pace::Pace;
-pub use reason::Reason;
 pub use report::{Snapshot, State, TargetReport};
 pub use round::Retry;
 pub use tally::Streaks;
-pub use target::{Address, AddressError, Part, Request, Target};
+pub use target::{Part, Request, Target};
 
 pub use crate::http::lookup::Override;

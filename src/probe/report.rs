@@ -7,10 +7,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::clock::rfc3339;
-use super::reason::Reason;
 use crate::breaker::{self, Phase, Stats, WindowCounts};
 use crate::histogram::Summary;
 use crate::http::Phases;
+use crate::reason::Reason;
 
 /// All targets at one moment.
 #[derive(Clone, Debug, Default, Serialize, JsonSchema)]

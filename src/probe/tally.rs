@@ -6,7 +6,6 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::call::Call;
 use super::clock::rfc3339;
-use super::reason::Reason;
 use super::report::{
     BreakerReport, Ending, FallbackCounts, LastCall, Mark, PhaseSummaries, PhasesUs, State, Streak,
     TargetReport, micros,
@@ -14,6 +13,7 @@ use super::report::{
 use super::target::Target;
 use crate::breaker::{Outcome, Phase, Stats};
 use crate::histogram::{Histogram, Summary};
+use crate::reason::Reason;
 
 /// So many of the latest rounds are kept.
 const HISTORY: usize = 60;

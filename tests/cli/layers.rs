@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "cmd",
         &[
+            "address",
             "app",
             "breaker",
             "clock",
@@ -25,6 +26,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "output",
             "probe",
             "process",
+            "reason",
             "serve",
             "shutdown",
             "store",
@@ -37,9 +39,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("app", &["config", "error", "exit", "output", "shutdown"]),
     ("shutdown", &["exit", "output", "process"]),
     ("serve", &["http", "metrics", "text", "tls", "units"]),
-    ("probe", &["breaker", "histogram", "http", "text", "tls", "units"]),
+    ("probe", &["address", "breaker", "histogram", "http", "reason", "text", "tls", "units"]),
     ("lock", &["clock", "process", "store", "text"]),
     ("store", &["clock", "text"]),
+    ("address", &["text"]),
+    ("reason", &["breaker"]),
     ("breaker", &[]),
     ("process", &["clock"]),
     ("clock", &[]),

@@ -15,6 +15,7 @@ use crate::histogram::Summary;
 use crate::metrics::Metric;
 use crate::output::{self, Case, Human, Outcome};
 use crate::probe::{self, End, Snapshot, State, TargetReport};
+use crate::reason::Reason;
 
 /// All targets.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -146,7 +147,7 @@ impl output::Report for Report {
 impl Report {
     fn case(&self, target: &TargetReport) -> Case {
         let failure = target.last_failure.as_ref();
-        let reason = failure.and_then(|last| last.reason).map_or(target.state.id(), probe::Reason::id);
+        let reason = failure.and_then(|last| last.reason).map_or(target.state.id(), Reason::id);
         let reason = reason.to_owned();
         let detail = failure.and_then(|last| last.detail.clone());
         let message = detail.unwrap_or_else(|| format!("{} is {}", target.name, target.state.id()));

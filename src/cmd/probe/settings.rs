@@ -5,10 +5,11 @@ use std::time;
 use super::names::Names;
 use super::targets::{all, applicable};
 use super::{Args, RequestArgs};
+use crate::address::Address;
 use crate::config::{Config, FailOn, Layer, ProbeKnobs, need};
 use crate::error::Error;
 use crate::http::{Proxies, Trust, is_proxy, read_ca};
-use crate::probe::{self, Address, Means, Pace, Plan, Retry, Streaks, Target, Until};
+use crate::probe::{self, Means, Pace, Plan, Retry, Streaks, Target, Until};
 use crate::units::Duration;
 
 /// What `--until` waits for.

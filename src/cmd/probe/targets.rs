@@ -8,11 +8,12 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::names::{Names, flag};
 use super::{Args, ExpectArgs};
+use crate::address::{Address, AddressError};
 use crate::breaker;
 use crate::config::{self, BreakerKnobs, Config, Layer, need};
 use crate::error::Error;
 use crate::probe::expect::{self, Expect, ExpectError, HeaderMatch, JsonMatch};
-use crate::probe::{Address, AddressError, Part, Request, Target};
+use crate::probe::{Part, Request, Target};
 use crate::units::{Duration, Percent};
 
 /// The targets asked for, each once, or all of the config.

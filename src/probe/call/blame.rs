@@ -6,7 +6,7 @@
 use reqwest::Url;
 
 use crate::http::Phase;
-use crate::probe::reason::{Fault, Reason};
+use crate::reason::{Fault, Reason};
 
 /// The circumstances of a failed call.
 #[derive(Clone, Debug)]

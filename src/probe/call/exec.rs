@@ -7,9 +7,9 @@ use tokio::time::{Instant, timeout};
 
 use super::Call;
 use crate::probe::classify::spawn_fault;
-use crate::probe::reason::{Fault, Reason};
 use crate::probe::shell::{self, Capture, Ended};
 use crate::probe::target::Target;
+use crate::reason::{Fault, Reason};
 use crate::units::Duration;
 
 /// Runs `command` by `sh -c`; at the timeout its whole process group is killed.

@@ -10,8 +10,8 @@ use super::blame::{Scene, blame, wants_tls};
 use super::{Call, Means};
 use crate::http::{self, Asked, Phase, PhaseClock, Recipe};
 use crate::probe::classify::http_fault;
-use crate::probe::reason::{Fault, Reason};
 use crate::probe::target::Target;
+use crate::reason::{Fault, Reason};
 use crate::text::without_secrets;
 use crate::units::Duration;
 

@@ -9,9 +9,10 @@ mod tcp;
 
 use std::time::Duration;
 
-use super::reason::Fault;
-use super::target::{Address, Target};
+use super::target::Target;
+use crate::address::Address;
 use crate::http::{Overrides, Phases, Proxies, Trust};
+use crate::reason::Fault;
 
 pub use blame::with_scheme;
 

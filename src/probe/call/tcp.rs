@@ -10,8 +10,8 @@ use super::http::timed_out;
 use super::{Call, Means};
 use crate::http::{Phase, PhaseClock, lookup};
 use crate::probe::classify::{io_fault, lookup_fault};
-use crate::probe::reason::Fault;
 use crate::probe::target::Target;
+use crate::reason::Fault;
 
 /// Connects, and closes again, within the target's timeout.
 pub(super) async fn call(target: &Target, host: &str, port: u16, means: &Means) -> Call {
