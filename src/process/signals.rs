@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::LazyLock;
 use std::task::Poll;
 
 use rustix::process::Signal;
@@ -63,10 +64,15 @@ impl Signals {
 /// Whether this process ignores the signal with this number, as it was told to at its start; not where the kernel does
 /// not tell.
 pub fn is_ignored(signal: i32) -> bool {
+    static IGNORED: LazyLock<u64> = LazyLock::new(ignored);
+    *IGNORED >> (signal - 1) & 1 == 1
+}
+
+/// The mask of signals that are ignored now.
+fn ignored() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
-    mask >> (signal - 1) & 1 == 1
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ pub async fn run(
     asked: UnboundedReceiver<i32>,
     notes: impl Fn(Event) + Send + 'static,
 ) -> Result<Ended, Error> {
-    let notes = Notes::start(notes);
+    let notes = Notes::new(notes);
     let note = |event| notes.note(event);
     let mark = format!("{}={}", environment::HANDLE, held.grant().handle);
     let surroundings = Signals::listen(asked).map(|signals| Surroundings {
