@@ -77,6 +77,15 @@ impl Histogram {
         }
     }
 
+    /// Forgets all samples, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.few.clear();
+        if let Some(many) = &mut self.many {
+            many.reset();
+        }
+        (self.count, self.sum_us, self.min_us, self.max_us) = (0, 0, 0, 0);
+    }
+
     /// The number of samples.
     pub fn count(&self) -> u64 {
         self.count

@@ -13,6 +13,7 @@
 //! - [`probe`]: calls targets through breakers, and says what is up
 //! - [`http`]: the only room that builds an HTTP client
 //! - [`serve`]: the HTTP server
+//! - [`load`]: requests and jobs through a pool of workers, and honest books of them
 //! - [`lock`]: locks with leases and fencing tokens, and the commands that run under them
 //! - [`store`]: where shared state lives, a directory or etcd; the only room that uses etcd-client
 //! - [`breaker`], [`histogram`]: the circuit breaker and the latencies, as pure values; time comes in as an argument
@@ -33,6 +34,7 @@ pub mod error;
 pub mod exit;
 pub mod histogram;
 pub mod http;
+pub mod load;
 pub mod lock;
 pub mod metrics;
 pub mod output;

@@ -1,0 +1,29 @@
+//! Load: drives requests or jobs through a pool of workers and keeps honest books of what came back.
+//!
+//! `Stop x Pace x Transport`: any end, with any pacing, over any transport.
+//!
+//! - `plan`       what is to be done; `schedule` when requests are due in the open loop
+//! - `turns`      whose turn it is: hands one thread its next request, when that is due
+//! - `batch`      what happened since the last look; `recorder` is a thread's way to write it
+//! - `run`        starts the threads, collects their batches, publishes snapshots, ends the run
+//! - `outcome`    what was found, as plain data; `timeline` how it went over time
+//! - `request`    what is sent: templates, targets, replay
+//! - `http1`, `http2`  the transports; `endpoint` where they connect to
+//! - `jobs`       the pool of commands
+//! - `condition`  `p99>200ms`: what a run must not do; `steady`, `compare`, `find`: what runs say together
+//!
+//! A thread owns everything that it touches per request; threads meet ten times a second. Times are nanoseconds since
+//! the start of the run, from one clock. Refuses to see flags, files of configuration, the environment or stdout, and
+//! to invent a sample: what was not measured is not there.
+
+pub mod batch;
+pub mod control;
+pub mod endpoint;
+pub mod outcome;
+pub mod plan;
+pub mod recorder;
+pub mod request;
+pub mod run;
+pub mod schedule;
+pub mod timeline;
+pub mod turns;
