@@ -251,8 +251,7 @@ mod tests {
             let stop = Stop { requests: Some(requests), duration: None };
             for pace in [Pace::Closed, open(1000.0, Arrivals::Constant), open(1000.0, Arrivals::Poisson)] {
                 let plan = plan(pace, threads, stop);
-                let mut all: Vec<_> =
-                    all_turns(&plan).iter_mut().flat_map(|t| played(t)).map(|t| t.1).collect();
+                let mut all: Vec<_> = all_turns(&plan).iter_mut().flat_map(played).map(|t| t.1).collect();
                 assert_eq!(all.len() as u64, requests, "{plan:?}");
                 all.sort_unstable();
                 all.dedup();
@@ -265,7 +264,7 @@ mod tests {
     fn constant_arrivals_of_all_threads_are_those_of_the_rate() {
         let stop = Stop { requests: None, duration: Some(Duration::from_millis(10)) };
         let plan = plan(open(1000.0, Arrivals::Constant), 3, stop);
-        let mut all: Vec<_> = all_turns(&plan).iter_mut().flat_map(|t| played(t)).collect();
+        let mut all: Vec<_> = all_turns(&plan).iter_mut().flat_map(played).collect();
         all.sort_unstable();
         let expected: Vec<_> = (0..10).map(|n| (n * 1_000_000, n)).collect();
         assert_eq!(all, expected);
@@ -275,7 +274,7 @@ mod tests {
     fn poisson_arrivals_have_the_rate_and_the_spread() {
         let stop = Stop { requests: None, duration: Some(Duration::from_secs(100)) };
         let plan = plan(open(1000.0, Arrivals::Poisson), 2, stop);
-        let mut all: Vec<_> = all_turns(&plan).iter_mut().flat_map(|t| played(t)).map(|t| t.0).collect();
+        let mut all: Vec<_> = all_turns(&plan).iter_mut().flat_map(played).map(|t| t.0).collect();
         all.sort_unstable();
         // 100,000 expected; the standard deviation is 316.
         assert!(all.len().abs_diff(100_000) < 1600, "{}", all.len());
