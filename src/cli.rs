@@ -36,6 +36,7 @@ pub enum Command {
     Serve(Box<cmd::serve::Args>),
     Lock(Box<cmd::lock::Args>),
     Probe(Box<cmd::probe::Args>),
+    Load(Box<cmd::load::Args>),
     Config(cmd::config::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),

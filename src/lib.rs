@@ -58,7 +58,8 @@ use output::Console;
 use shutdown::Shutdown;
 
 /// What `config check` resolves, so that it accepts what the commands accept.
-const CHECKS: &[cmd::config::Check] = &[cmd::probe::check, cmd::serve::check, cmd::lock::check];
+const CHECKS: &[cmd::config::Check] =
+    &[cmd::probe::check, cmd::serve::check, cmd::lock::check, cmd::load::check];
 
 /// Runs the program: from the arguments of the process to its exit code.
 pub fn run() -> ExitCode {
@@ -130,6 +131,7 @@ async fn dispatch(command: Command, app: &App) -> Result<Exit, Error> {
     match command {
         Command::Probe(args) => app.finish(&cmd::probe::run(*args, app).await?),
         Command::Serve(args) => app.finish(&cmd::serve::run(*args, app).await?),
+        Command::Load(args) => cmd::load::dispatch(*args, app).await,
         Command::Lock(args) => cmd::lock::dispatch(*args, app).await,
         Command::Config(args) => cmd::config::run(args, app, CHECKS),
         // Already answered in `execute`.

@@ -5,7 +5,9 @@
 
 pub mod completions;
 pub mod config;
+pub mod load;
 pub mod lock;
 pub mod man;
+mod names;
 pub mod probe;
 pub mod serve;

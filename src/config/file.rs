@@ -8,7 +8,7 @@ use clap::{Args, Command};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::knobs::{BreakerKnobs, Layer, LockKnobs, ProbeKnobs, ServeKnobs, StoreKnobs};
+use super::knobs::{BreakerKnobs, Layer, LoadKnobs, LockKnobs, ProbeKnobs, ServeKnobs, StoreKnobs};
 use super::nearest;
 use super::target::Target;
 use crate::error::Error;
@@ -33,6 +33,8 @@ pub struct Profile {
     pub store: StoreKnobs,
     /// Circuit breakers.
     pub breaker: BreakerKnobs,
+    /// Loads.
+    pub load: LoadKnobs,
     /// Locks.
     pub lock: LockKnobs,
     /// The rounds of a probe.
@@ -43,10 +45,11 @@ pub struct Profile {
 
 impl Layer for Profile {
     fn or(self, lower: Profile) -> Profile {
-        let Profile { store, breaker, lock, probe, serve } = self;
+        let Profile { store, breaker, load, lock, probe, serve } = self;
         Profile {
             store: store.or(lower.store),
             breaker: breaker.or(lower.breaker),
+            load: load.or(lower.load),
             lock: lock.or(lower.lock),
             probe: probe.or(lower.probe),
             serve: serve.or(lower.serve),
@@ -60,6 +63,7 @@ impl Profile {
         Ok(Profile {
             store: section()?,
             breaker: section()?,
+            load: section()?,
             lock: section()?,
             probe: section()?,
             serve: section()?,

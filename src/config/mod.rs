@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 
 pub use file::{File, Profile};
-pub use knobs::{BreakerKnobs, FailOn, Layer, LockKnobs, ProbeKnobs, ServeKnobs, StoreKnobs};
+pub use knobs::{BreakerKnobs, FailOn, Layer, LoadKnobs, LockKnobs, ProbeKnobs, ServeKnobs, StoreKnobs};
 pub use origin::{Origin, Value, variable};
 pub use target::{Expect, Target};
 

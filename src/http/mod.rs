@@ -17,7 +17,7 @@ mod trust;
 pub use lookup::Overrides;
 pub use phases::{Phase, PhaseClock, Phases};
 pub use proxy::{Proxies, is_proxy};
-pub use trust::{Asked, CaError, NoRoots, Trust, Untrusted, read_ca};
+pub use trust::{Asked, CaError, IdentityError, NoRoots, Trust, Untrusted, read_ca, read_identity};
 
 use lookup::Lookup;
 use phases::{Forgetful, TimedConnect};

@@ -13,8 +13,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::client::{ClientSessionStore, ResolvesClientCert, Resumption, WebPkiServerVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::sign::CertifiedKey;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
 };
@@ -68,6 +68,51 @@ pub fn read_ca(path: &Path) -> Result<Vec<CertificateDer<'static>>, CaError> {
     Ok(certificates)
 }
 
+/// A client's certificate and key that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// A file cannot be read, or holds no such thing in PEM.
+    #[error("cannot read a {what} from {}", .path.display())]
+    Read {
+        /// A certificate, or a key.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: rustls::pki_types::pem::Error,
+    },
+    /// They do not belong to each other, or are of an unknown kind.
+    #[error("{} and {} do not make an identity", .certificate.display(), .key.display())]
+    Pair {
+        /// The file of the certificate.
+        certificate: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+        /// Why.
+        source: rustls::Error,
+    },
+}
+
+/// Reads a client's certificate chain and its key, both PEM.
+///
+/// # Errors
+/// See [`IdentityError`].
+pub fn read_identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>, IdentityError> {
+    let unread = |what, path: &Path| {
+        let path = path.to_owned();
+        move |source| IdentityError::Read { what, path, source }
+    };
+    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect)
+        .map_err(unread("certificate", certificate))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(unread("key", key))?;
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    let pair = CertifiedKey::from_der(chain, secret, &provider);
+    let unfit =
+        |source| IdentityError::Pair { certificate: certificate.to_owned(), key: key.to_owned(), source };
+    pair.map(Arc::new).map_err(unfit)
+}
+
 /// Which servers to believe; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Trust {
@@ -103,6 +148,18 @@ impl Trust {
         // Without any root, or any random number, the first call says so.
         let _ = self.verifier.chain();
         let _ = self.verifier.provider.secure_random.fill(&mut [0; 32]);
+    }
+
+    /// A configuration for many connections to one server, without resumption: each has a whole handshake. `alpn`: the
+    /// protocols that are wanted, the best first.
+    pub fn config_for(&self, alpn: &[&[u8]], identity: Option<Arc<CertifiedKey>>) -> ClientConfig {
+        let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::disabled();
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        if let Some(identity) = identity {
+            config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity));
+        }
+        config
     }
 
     /// A configuration of its own for one call, whose sessions go to `sessions`.

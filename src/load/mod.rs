@@ -10,6 +10,7 @@
 //! - `request`    what is sent: templates, targets, replay
 //! - `http1`, `http2`  the transports; `endpoint` where they connect to
 //! - `jobs`       the pool of commands
+//! - `guard`      a circuit breaker in front of the whole run
 //! - `condition`  `p99>200ms`: what a run must not do; `steady`, `compare`, `find`: what runs say together
 //!
 //! A thread owns everything that it touches per request; threads meet ten times a second. Times are nanoseconds since
@@ -19,6 +20,9 @@
 pub mod batch;
 pub mod control;
 pub mod endpoint;
+pub mod guard;
+pub mod http1;
+pub mod http2;
 pub mod outcome;
 pub mod plan;
 pub mod recorder;

@@ -63,10 +63,19 @@ pub trait Judge: Send {
     fn look(&mut self, elapsed: Duration, so_far: &Batch, fresh: &Batch, control: &Control) -> Option<End>;
 }
 
-/// Nobody.
-impl Judge for () {
-    fn look(&mut self, _: Duration, _: &Batch, _: &Batch, _: &Control) -> Option<End> {
-        None
+/// Perhaps nobody.
+impl<J: Judge> Judge for Option<J> {
+    fn look(&mut self, elapsed: Duration, so_far: &Batch, fresh: &Batch, control: &Control) -> Option<End> {
+        self.as_mut()?.look(elapsed, so_far, fresh, control)
+    }
+}
+
+/// Both; the first has the first word.
+impl<A: Judge, B: Judge> Judge for (A, B) {
+    fn look(&mut self, elapsed: Duration, so_far: &Batch, fresh: &Batch, control: &Control) -> Option<End> {
+        let first = self.0.look(elapsed, so_far, fresh, control);
+        let second = self.1.look(elapsed, so_far, fresh, control);
+        first.or(second)
     }
 }
 

@@ -64,6 +64,12 @@ impl FromStr for StatusRange {
 }
 
 impl StatusRange {
+    /// Is this one of its codes?
+    #[must_use]
+    pub fn has(&self, status: u16) -> bool {
+        self.0.contains(&status)
+    }
+
     /// Are all its codes `least` to `most`?
     #[must_use]
     pub fn is_within(&self, least: u16, most: u16) -> bool {

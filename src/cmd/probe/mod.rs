@@ -1,7 +1,6 @@
 //! `hardy probe`: is it up, why not, and what does its breaker say?
 
 mod human;
-mod names;
 mod report;
 mod settings;
 mod short;
@@ -21,7 +20,7 @@ use crate::probe::expect::{self, HeaderMatch, JsonMatch, StatusRange};
 use crate::probe::{self, Observers, Override, Snapshot, StateChange};
 use crate::units::Duration;
 
-use names::Names;
+use crate::cmd::names::Names;
 use report::Report;
 use settings::{Goal, Settings, check_proxies};
 

@@ -2,10 +2,10 @@
 
 use std::time;
 
-use super::names::Names;
 use super::targets::{all, applicable};
 use super::{Args, RequestArgs};
 use crate::address::Address;
+use crate::cmd::names::Names;
 use crate::config::{Config, FailOn, Layer, ProbeKnobs, need};
 use crate::error::Error;
 use crate::http::{Proxies, Trust, is_proxy, read_ca};

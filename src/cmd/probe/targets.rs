@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, HashSet};
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::names::{Names, flag};
 use super::{Args, ExpectArgs};
 use crate::address::{Address, AddressError};
 use crate::breaker;
+use crate::cmd::names::{Names, flag};
 use crate::config::{self, BreakerKnobs, Config, Layer, need};
 use crate::error::Error;
 use crate::probe::expect::{self, Expect, ExpectError, HeaderMatch, JsonMatch};

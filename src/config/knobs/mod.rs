@@ -3,12 +3,14 @@
 //! its default stands in default.toml, from where the help takes it too.
 
 mod breaker;
+mod load;
 mod lock;
 mod probe;
 mod serve;
 mod store;
 
 pub use breaker::BreakerKnobs;
+pub use load::LoadKnobs;
 pub use lock::LockKnobs;
 pub use probe::{FailOn, ProbeKnobs};
 pub use serve::ServeKnobs;

@@ -1,0 +1,44 @@
+//! `hardy load`: what does it bear, and how long do its users wait?
+
+mod request;
+pub mod run;
+mod settings;
+mod stages;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::error::Error;
+use crate::exit::Exit;
+
+/// Send requests, or run jobs, through a pool of workers, and say what users would feel
+#[derive(clap::Args, Debug)]
+#[command(disable_help_subcommand = true)]
+#[command(after_long_help = "\
+Examples:
+  hardy load run http://127.0.0.1:8080 -c 64 -d 10s
+  hardy load run api --rate 500/s -d 1m")]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand, Debug)]
+#[command(defer = true)]
+enum Action {
+    Run(Box<run::Args>),
+}
+
+/// Runs the chosen action.
+pub async fn dispatch(args: Args, app: &App) -> Result<Exit, Error> {
+    match args.action {
+        Action::Run(args) => run::run(*args, app).await,
+    }
+}
+
+/// Whether the settings of the config can be used, as a run without flags would.
+///
+/// # Errors
+/// The first that cannot, by its key.
+pub fn check(config: &Config) -> Result<(), Error> {
+    settings::check(config)
+}

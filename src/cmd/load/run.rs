@@ -1,0 +1,166 @@
+//! `hardy load run`: one run against one target.
+
+use std::path::PathBuf;
+
+use tokio::sync::watch;
+
+use super::request;
+use super::settings::{Prepared, Settings};
+use super::stages::Stages;
+use crate::app::App;
+use crate::cmd::names::Names;
+use crate::complete;
+use crate::config::LoadKnobs;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::http::lookup::Override;
+use crate::load::guard::{Guard, WhenOpen};
+use crate::load::outcome::{Outcome, Snapshot};
+use crate::load::run::{Judge, run as execute};
+use crate::load::schedule::Arrivals;
+use crate::probe::expect::StatusRange;
+use crate::units::Rate;
+
+/// Drive requests, or jobs, and say what came of them
+#[derive(clap::Args, Debug, Default)]
+#[command(after_long_help = "\
+Examples:
+  hardy load run http://127.0.0.1:8080 -c 64 -d 10s            # closed loop: 64 at once
+  hardy load run api --rate 500/s --arrivals poisson -d 1m     # open loop: 500 per second, whatever comes back
+  hardy load run api --stages 10s:100/s,30s:100/s-1000/s
+  hardy load run https://api.example --http2 -c 4 --streams 16 -n 100000")]
+pub struct Args {
+    // First, because those that follow take what it looks at.
+    #[command(flatten)]
+    pub(super) names: Names,
+    /// URL (http https unix+http) or name in the config
+    #[arg(value_name = "TARGET", add = complete::targets())]
+    pub(super) target: Option<String>,
+    /// End after so many requests, those of the warm-up included
+    #[arg(long, short = 'n', value_name = "N", help_heading = "Load")]
+    pub(super) requests: Option<u64>,
+    /// Open loop: send so many per second, whatever comes back
+    ///
+    /// Each request is due at a time of its own. Response times count from then, so that a server that stalls is seen
+    /// as its users would see it. Without it each connection sends when its last answer is there: the closed loop.
+    #[arg(long, short, value_name = "RATE", conflicts_with = "stages", help_heading = "Load")]
+    pub(super) rate: Option<Rate>,
+    /// Open loop with rates that follow each other: LENGTH:RATE or LENGTH:FROM-TO, as in 10s:100/s,30s:100/s-1000/s
+    #[arg(long, value_name = "STAGES", help_heading = "Load")]
+    pub(super) stages: Option<Stages>,
+    /// How requests of a rate follow each other: constant, or poisson as those of many users do
+    #[arg(
+        long,
+        value_name = "KIND",
+        help_heading = "Load",
+        hide_possible_values = true,
+        hide_short_help = true
+    )]
+    pub(super) arrivals: Option<ArrivalsArg>,
+    #[command(flatten)]
+    pub(super) knobs: LoadKnobs,
+    #[command(flatten)]
+    pub(super) request: request::RequestArgs,
+    #[command(flatten)]
+    pub(super) connection: ConnectionArgs,
+    /// Statuses that are good: 200, 2xx or 200-204 [default: 200-399]
+    #[arg(long, value_name = "STATUS", value_delimiter = ',', help_heading = "Verdict")]
+    pub(super) expect_status: Vec<StatusRange>,
+    /// Put a circuit breaker, with the settings of the config, in front of the run
+    #[arg(long, help_heading = "Verdict", hide_short_help = true)]
+    pub(super) breaker: bool,
+    /// What an open breaker means: abort the run, or shed requests until it closes
+    #[arg(
+        long,
+        value_name = "ACTION",
+        requires = "breaker",
+        help_heading = "Verdict",
+        hide_possible_values = true,
+        hide_short_help = true
+    )]
+    pub(super) when_open: Option<WhenOpenArg>,
+}
+
+/// How the target is reached.
+#[derive(clap::Args, Debug, Default)]
+#[command(next_help_heading = "Connection")]
+pub struct ConnectionArgs {
+    /// HTTP/2, over TLS
+    #[arg(long, conflicts_with = "http2_prior_knowledge")]
+    pub(super) http2: bool,
+    /// HTTP/2 without asking first: without TLS, or over a unix socket
+    #[arg(long, hide_short_help = true)]
+    pub(super) http2_prior_knowledge: bool,
+    /// Streams over each connection of HTTP/2; --connections counts streams
+    #[arg(long, value_name = "N", hide_short_help = true)]
+    pub(super) streams: Option<usize>,
+    /// A connection for each request
+    #[arg(long, hide_short_help = true)]
+    pub(super) no_keep_alive: bool,
+    /// Believe any certificate
+    #[arg(long)]
+    pub(super) insecure: bool,
+    /// Show the server this certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "key", hide_short_help = true)]
+    pub(super) cert: Option<PathBuf>,
+    /// The key of --cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert", hide_short_help = true)]
+    pub(super) key: Option<PathBuf>,
+    /// Use this address for that name and port, as curl does [repeatable]
+    #[arg(long, value_name = "HOST:PORT:ADDR", hide_short_help = true)]
+    pub(super) resolve: Vec<Override>,
+}
+
+/// `--arrivals`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ArrivalsArg {
+    /// At equal distances.
+    Constant,
+    /// Independently of each other.
+    Poisson,
+}
+
+impl ArrivalsArg {
+    pub(super) fn engine(self) -> Arrivals {
+        match self {
+            ArrivalsArg::Constant => Arrivals::Constant,
+            ArrivalsArg::Poisson => Arrivals::Poisson,
+        }
+    }
+}
+
+/// `--when-open`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum WhenOpenArg {
+    /// End the run.
+    Abort,
+    /// Keep requests back.
+    Shed,
+}
+
+impl WhenOpenArg {
+    pub(super) fn engine(self) -> WhenOpen {
+        match self {
+            WhenOpenArg::Abort => WhenOpen::Abort,
+            WhenOpenArg::Shed => WhenOpen::Shed,
+        }
+    }
+}
+
+/// Runs it to its end, shown while it goes on.
+pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
+    let settings = Settings::resolve(&args, &app.config).await?;
+    let guard = settings.breaker.map(|(config, when_open)| Guard::new(config, when_open));
+    let outcome = once(&settings.run, guard, app).await?;
+    // The report comes with what is rendered for people and for machines.
+    let achieved = outcome.achieved();
+    app.console.note(&format!("{}: {achieved:.0} requests/s, {:?}", settings.run.target, outcome.end));
+    Ok(Exit::GOOD)
+}
+
+/// One run of what was prepared.
+pub async fn once(run: &Prepared, judge: impl Judge, app: &App) -> Result<Outcome, Error> {
+    let snapshots = watch::Sender::new(Snapshot::default());
+    let outcome = execute(run.plan.clone(), run.wire.clone(), judge, &snapshots, &app.shutdown.token).await;
+    outcome.map_err(|error| Error::unknown("cannot start the threads of the load").because(error))
+}
