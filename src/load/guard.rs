@@ -55,10 +55,13 @@ impl Guard {
 impl Judge for Guard {
     fn look(&mut self, elapsed: Duration, _: &Batch, fresh: &Batch, control: &Control) -> Option<End> {
         let now = Millis::try_from(elapsed.as_millis()).unwrap_or(Millis::MAX);
-        for (reason, requests) in fresh.reasons() {
-            self.count(requests, reason.outcome(), now);
+        // In which order they ended is not known: it must be the share that trips, and any failed trial that reopens.
+        let failures = fresh.reasons().map(|(reason, requests)| (requests, reason.outcome()));
+        let mut ended: Vec<_> = failures.chain([(fresh.ok, Outcome::Success)]).collect();
+        if self.state.phase() == Phase::Closed {
+            ended.reverse();
         }
-        self.count(fresh.ok, Outcome::Success, now);
+        ended.into_iter().for_each(|(requests, outcome)| self.count(requests, outcome, now));
         if self.when_open == WhenOpen::Abort {
             return (self.state.phase() != Phase::Closed).then_some(End::BreakerOpened);
         }
