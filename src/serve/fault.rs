@@ -25,6 +25,8 @@ pub enum Fault {
     Status(u16),
     /// A pause before the answer.
     Latency(Latency),
+    /// No answer before the end of its window.
+    Stall,
     /// No answer; TCP reset (HTTP/2: the stream is reset).
     Reset,
     /// No answer; the connection is closed.
@@ -55,10 +57,11 @@ pub struct Latency(Vec<(f64, Duration)>);
 
 /// The forms that [`Rule`] has.
 pub const FORMS: &str = "status=503@10%, latency=50ms@20%, latency=p50:5ms,p99:200ms, reset@1%, close@1%, \
-                         truncate@1%, drip=1KiB/s, first=20:503, window=10s..20s:503";
+                         truncate@1%, drip=1KiB/s, first=20:503, window=10s..20s:503, stall=10s..12s";
 
 /// The names of all faults.
-const NAMES: [&str; 8] = ["status", "latency", "reset", "close", "truncate", "drip", "first", "window"];
+const NAMES: [&str; 9] =
+    ["status", "latency", "reset", "close", "truncate", "drip", "first", "window", "stall"];
 
 /// A text that is no rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,20 +112,24 @@ fn rule(text: &str) -> Result<Rule, String> {
         Some((name, value)) => (name.trim(), Some(value.trim())),
         None => (head.trim(), None),
     };
-    let timed = |when, code: &str| match share {
+    let timed = |when, fault| match share {
         Some(_) => Err(format!("`{name}` hits every request it covers and takes no percentage")),
-        None => Ok(Rule { fault: Fault::Status(status(code)?), when }),
+        None => Ok(Rule { fault, when }),
     };
     let fault = match (name, value) {
         ("first", Some(value)) => {
             let (count, code) = value.split_once(':').ok_or("it lacks `:STATUS`")?;
             let count = count.parse().map_err(|_| format!("`{count}` is not a number of requests"))?;
-            return timed(When::First(count), code);
+            return timed(When::First(count), Fault::Status(status(code)?));
         }
         ("window", Some(value)) => {
             let (span, code) = value.rsplit_once(':').ok_or("it lacks `:STATUS`")?;
-            return timed(window(span)?, code);
+            return timed(window(span)?, Fault::Status(status(code)?));
         }
+        ("stall", Some(span)) => match window(span)? {
+            When::Window(_, None) => return Err("it needs an end".into()),
+            when => return timed(when, Fault::Stall),
+        },
         ("status", Some(value)) => Fault::Status(status(value)?),
         ("latency", Some(value)) => Fault::Latency(latency(value)?),
         ("drip", Some(value)) => Fault::Drip(drip(value)?),
@@ -130,7 +137,7 @@ fn rule(text: &str) -> Result<Rule, String> {
         ("close", None) => Fault::Close,
         ("truncate", None) => Fault::Truncate,
         ("reset" | "close" | "truncate", Some(_)) => return Err(format!("`{name}` takes no value")),
-        ("status" | "latency" | "drip" | "first" | "window", None) => {
+        ("status" | "latency" | "drip" | "first" | "window" | "stall", None) => {
             return Err(format!("`{name}` needs a value"));
         }
         _ => return Err(format!("there is no fault `{name}`")),
@@ -264,10 +271,18 @@ impl Plan {
             if !hit {
                 continue;
             }
+            let mut pause = |time| {
+                decision.pause = Some(decision.pause.unwrap_or_default().saturating_add(time));
+            };
             let end = match &rule.fault {
                 Fault::Latency(latency) => {
-                    let pause = latency.at(draw(self.seed, 2 * index as u64 + 1, n));
-                    decision.pause = Some(decision.pause.unwrap_or_default().saturating_add(pause));
+                    pause(latency.at(draw(self.seed, 2 * index as u64 + 1, n)));
+                    continue;
+                }
+                Fault::Stall => {
+                    if let When::Window(_, Some(until)) = rule.when {
+                        pause(until.saturating_sub(age));
+                    }
                     continue;
                 }
                 Fault::Drip(speed) => {
@@ -313,7 +328,7 @@ mod tests {
 
     #[test]
     fn every_documented_form_is_read() {
-        assert_eq!(parse(&FORMS.replace(", ", ";")).unwrap().len(), 9);
+        assert_eq!(parse(&FORMS.replace(", ", ";")).unwrap().len(), 10);
         assert_eq!(one("status=503@10%"), Rule { fault: Fault::Status(503), when: When::Share(0.1) });
         assert_eq!(one("reset"), Rule { fault: Fault::Reset, when: When::Share(1.0) });
         assert_eq!(one("drip=1KiB/s").fault, Fault::Drip(1024));
@@ -325,6 +340,8 @@ mod tests {
                 when: When::Window(Duration::from_secs(10), Some(Duration::from_secs(20))),
             }
         );
+        let stall = When::Window(Duration::from_secs(1), Some(Duration::from_secs(3)));
+        assert_eq!(one("stall=1s..3s"), Rule { fault: Fault::Stall, when: stall });
         assert_eq!(one("window=..:500").when, When::Window(Duration::ZERO, None));
     }
 
@@ -388,6 +405,14 @@ mod tests {
         assert_eq!(status(2, 999), None);
         assert_eq!(status(2, 1000), Some(End::Status(503)));
         assert_eq!(status(2, 2000), None);
+    }
+
+    #[test]
+    fn a_stall_ends_for_all_at_once() {
+        let plan = Plan::new(parse("stall=1s..3s").unwrap(), 0);
+        let pause = |at| plan.decide(0, ms(at)).pause;
+        assert_eq!([999, 1000, 2500, 3000].map(pause), [None, Some(ms(2000)), Some(ms(500)), None]);
+        assert!(parse("stall=1s..").is_err() && parse("stall=1s..2s@5%").is_err());
     }
 
     #[test]

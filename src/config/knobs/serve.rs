@@ -55,7 +55,8 @@ pub struct ServeKnobs {
     /// Fail on purpose: status=503@10%, latency=50ms@20%, first=20:503, ...
     ///
     /// status=503@10%, latency=50ms@20%, latency=p50:5ms,p99:200ms, reset@1%, close@1%, truncate@1%,
-    /// drip=1KiB/s, first=20:503 (the first 20 requests) or window=10s..20s:503 (since the start).
+    /// drip=1KiB/s, first=20:503 (the first 20 requests), window=10s..20s:503 (since the start) or stall=10s..12s
+    /// (nothing is answered before its end).
     /// Several in one are separated by `;`. Without a percentage every request is hit. Between two quantiles
     /// latency grows by equal factors: p50:5ms,p99:200ms has its p75 at 33 ms.
     #[arg(long, value_name = "SPEC", env = "HARDY_SERVE_FAULT", value_delimiter = ';')]
