@@ -5,6 +5,10 @@
 //! are exact. And no quantile is shown that the samples cannot bear: with fewer than a hundred, a p99
 //! would be the maximum under another name. Quantiles are never averaged: merge, then ask.
 
+mod encoded;
+
+pub use encoded::{Damaged, Encoded};
+
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -48,6 +52,33 @@ pub struct Summary {
     pub p99_us: Option<u64>,
     /// From 1000 samples on.
     pub p999_us: Option<u64>,
+    /// Longest, exact.
+    pub max_us: Option<u64>,
+}
+
+/// The same with more quantiles, for runs of many samples.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Quantiles {
+    /// Samples.
+    pub count: u64,
+    /// Shortest, exact.
+    pub min_us: Option<u64>,
+    /// Exact but for the fraction.
+    pub mean_us: Option<u64>,
+    /// Half of the samples are at most this.
+    pub p50_us: Option<u64>,
+    /// From 4 samples on.
+    pub p75_us: Option<u64>,
+    /// From 10 samples on.
+    pub p90_us: Option<u64>,
+    /// From 20 samples on.
+    pub p95_us: Option<u64>,
+    /// From 100 samples on.
+    pub p99_us: Option<u64>,
+    /// From 1000 samples on.
+    pub p999_us: Option<u64>,
+    /// From 10,000 samples on.
+    pub p9999_us: Option<u64>,
     /// Longest, exact.
     pub max_us: Option<u64>,
 }
@@ -111,6 +142,25 @@ impl Histogram {
             p99_us: self.quantile_us(0.99),
             p999_us: self.quantile_us(0.999),
             max_us: some.then_some(self.max_us),
+        }
+    }
+
+    /// All of it in a few more numbers.
+    pub fn quantiles(&self) -> Quantiles {
+        let Summary { count, min_us, mean_us, p50_us, p90_us, p95_us, p99_us, p999_us, max_us } =
+            self.summary();
+        Quantiles {
+            count,
+            min_us,
+            mean_us,
+            p50_us,
+            p75_us: self.quantile_us(0.75),
+            p90_us,
+            p95_us,
+            p99_us,
+            p999_us,
+            p9999_us: self.quantile_us(0.9999),
+            max_us,
         }
     }
 
@@ -179,7 +229,7 @@ mod tests {
 
     use super::*;
 
-    fn of(samples: impl IntoIterator<Item = u64>) -> Histogram {
+    pub(super) fn of(samples: impl IntoIterator<Item = u64>) -> Histogram {
         let mut histogram = Histogram::new();
         samples.into_iter().for_each(|us| histogram.record(Duration::from_micros(us)));
         histogram
@@ -205,6 +255,18 @@ mod tests {
         assert_eq!(shown(99), [true, true, true, false, false]);
         assert_eq!(shown(100), [true, true, true, true, false]);
         assert_eq!(shown(1000), [true; 5]);
+    }
+
+    #[test]
+    fn so_are_the_quantiles_of_long_runs() {
+        let shown = |count| {
+            let found = of(1..=count).quantiles();
+            (found.p75_us, found.p9999_us.is_some())
+        };
+        assert_eq!(shown(3), (None, false));
+        assert_eq!(shown(4), (Some(3), false));
+        assert_eq!(shown(9999).1, false);
+        assert_eq!(shown(10_000).1, true);
     }
 
     #[test]
