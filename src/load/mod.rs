@@ -18,6 +18,7 @@
 //! to invent a sample: what was not measured is not there.
 
 pub mod batch;
+pub mod condition;
 pub mod control;
 pub mod endpoint;
 pub mod guard;
@@ -28,6 +29,9 @@ pub mod plan;
 pub mod recorder;
 pub mod request;
 pub mod run;
+pub mod saved;
 pub mod schedule;
+pub mod steady;
 pub mod timeline;
 pub mod turns;
+pub mod watch;
