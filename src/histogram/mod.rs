@@ -265,8 +265,8 @@ mod tests {
         };
         assert_eq!(shown(3), (None, false));
         assert_eq!(shown(4), (Some(3), false));
-        assert_eq!(shown(9999).1, false);
-        assert_eq!(shown(10_000).1, true);
+        assert!(!shown(9999).1);
+        assert!(shown(10_000).1);
     }
 
     #[test]
