@@ -43,15 +43,16 @@ pub struct Args {
     ///
     /// Each request is due at a time of its own. Response times count from then, so that a server that stalls is seen
     /// as its users would see it. Without it each connection sends when its last answer is there: the closed loop.
-    #[arg(long, short, value_name = "RATE", conflicts_with = "stages", help_heading = "Load")]
+    #[arg(long, short, value_name = "RATE", conflicts_with_all = ["stages", "replay"], help_heading = "Load")]
     pub(super) rate: Option<Rate>,
     /// Open loop with rates that follow each other: LENGTH:RATE or LENGTH:FROM-TO, as in 10s:100/s,30s:100/s-1000/s
-    #[arg(long, value_name = "STAGES", help_heading = "Load")]
+    #[arg(long, value_name = "STAGES", conflicts_with = "replay", help_heading = "Load")]
     pub(super) stages: Option<Stages>,
     /// How requests of a rate follow each other: constant, or poisson as those of many users do
     #[arg(
         long,
         value_name = "KIND",
+        conflicts_with = "replay",
         help_heading = "Load",
         hide_possible_values = true,
         hide_short_help = true
@@ -150,6 +151,7 @@ impl WhenOpenArg {
 /// Runs it to its end, shown while it goes on.
 pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
     let settings = Settings::resolve(&args, &app.config).await?;
+    settings.warnings.iter().for_each(|warning| app.console.warn(warning));
     let guard = settings.breaker.map(|(config, when_open)| Guard::new(config, when_open));
     let outcome = once(&settings.run, guard, app).await?;
     // The report comes with what is rendered for people and for machines.

@@ -19,6 +19,7 @@ use crate::load::guard::WhenOpen;
 use crate::load::http1::Http1;
 use crate::load::http2::Http2;
 use crate::load::plan::{Expected, Pace, Plan, Stop};
+use crate::load::request::Requests;
 use crate::load::run::{Seat, Transport};
 use crate::load::schedule::{Schedule, Stage};
 use crate::units::Duration;
@@ -58,6 +59,8 @@ pub struct Settings {
     pub run: Prepared,
     /// The breaker in front of it.
     pub breaker: Option<(breaker::Config, WhenOpen)>,
+    /// What people should know of what is sent.
+    pub warnings: Vec<String>,
 }
 
 impl Settings {
@@ -66,15 +69,16 @@ impl Settings {
     pub async fn resolve(args: &Args, config: &Config) -> Result<Settings, Error> {
         let knobs = args.knobs.clone().or(config.profile.load.clone());
         let target = Target::find(args, config)?;
-        let plan = plan(args, &knobs, &target)?;
+        let sent = request::resolve(&args.request, &target.origin(args))?;
+        let plan = plan(args, &knobs, &target, sent.schedule)?;
         let breaker = match args.breaker {
             false => None,
             true => {
                 Some((breaker_config(config)?, args.when_open.map_or(WhenOpen::Abort, WhenOpenArg::engine)))
             }
         };
-        let wire = wire(args, &knobs, &target).await?;
-        Ok(Settings { run: Prepared { target: target.name, plan, wire }, breaker })
+        let wire = wire(args, &knobs, &target, sent.requests).await?;
+        Ok(Settings { run: Prepared { target: target.name, plan, wire }, breaker, warnings: sent.warnings })
     }
 }
 
@@ -119,6 +123,15 @@ impl Target {
         }
     }
 
+    fn origin(&self, args: &Args) -> request::Origin<'_> {
+        request::Origin {
+            name: &self.name,
+            url: &self.url,
+            definition: &self.definition,
+            keep_alive: !args.connection.no_keep_alive,
+        }
+    }
+
     fn is_tls(&self) -> bool {
         self.url.scheme() == "https"
     }
@@ -137,14 +150,17 @@ fn no_target(name: &str, config: &Config) -> Error {
     })
 }
 
-fn plan(args: &Args, knobs: &LoadKnobs, target: &Target) -> Result<Plan, Error> {
+fn plan(args: &Args, knobs: &LoadKnobs, target: &Target, schedule: Option<Schedule>) -> Result<Plan, Error> {
     let workers = connections(&args.names, knobs)?;
     let needed = |value: Option<Duration>, name| Ok::<_, Error>(need(value, name)?.0);
     if args.requests == Some(0) {
         return Err(Error::usage("--requests must be at least 1, not 0"));
     }
-    let pace = pace(args)?;
-    let ends = args.requests.is_some() || args.stages.is_some();
+    let ends = args.requests.is_some() || args.stages.is_some() || schedule.is_some();
+    let pace = match schedule {
+        Some(schedule) => Pace::Open(Arc::new(schedule)),
+        None => pace(args)?,
+    };
     let typed = args.knobs.duration;
     let duration = if ends { typed } else { knobs.duration };
     if duration.is_some_and(|d| d.0.is_zero()) {
@@ -242,7 +258,7 @@ fn breaker_config(config: &Config) -> Result<breaker::Config, Error> {
     Ok(config)
 }
 
-async fn wire(args: &Args, knobs: &LoadKnobs, target: &Target) -> Result<Wire, Error> {
+async fn wire(args: &Args, knobs: &LoadKnobs, target: &Target, requests: Requests) -> Result<Wire, Error> {
     let ways = &args.connection;
     let two = ways.http2 || ways.http2_prior_knowledge;
     if ways.http2 && !target.is_tls() {
@@ -252,7 +268,6 @@ async fn wire(args: &Args, knobs: &LoadKnobs, target: &Target) -> Result<Wire, E
     if ways.streams.is_some() && !two {
         return Err(Error::usage("--streams has no meaning without --http2"));
     }
-    let requests = request::requests(&args.request, &target.url)?;
     let endpoint = Endpoint {
         way: way(ways, target).await?,
         tls: target.is_tls().then(|| tls(ways, knobs, target, two)).transpose()?,
