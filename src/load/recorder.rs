@@ -62,6 +62,11 @@ impl Recorder {
         }
     }
 
+    /// Bytes went out, besides those that were said with their request.
+    pub fn wrote(&mut self, bytes: usize) {
+        self.fresh.written += bytes as u64;
+    }
+
     /// Bytes came in.
     pub fn received(&mut self, bytes: usize) {
         self.fresh.received += bytes as u64;
