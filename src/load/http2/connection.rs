@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use super::blame;
 use super::desk::Desk;
 use super::dial::dial;
-use super::wire::{Lost, Wire};
+use super::wire::{Fate, Wire};
 use crate::reason::Reason;
 
 type Machine = client::Connection<Wire, Bytes>;
@@ -48,7 +48,7 @@ pub(super) struct Session {
     open: Cell<bool>,
     /// Whether any answer came over it.
     pub(super) answered: Cell<bool>,
-    lost: Lost,
+    fate: Rc<Fate>,
 }
 
 /// One worker's leave to use a stream of a session.
@@ -81,7 +81,7 @@ impl Session {
     }
 
     pub(super) fn blame(&self, error: &h2::Error) -> Reason {
-        blame::http(error, self.lost.get())
+        blame::http(error, self.fate.lost.get())
     }
 }
 
@@ -124,12 +124,15 @@ impl Connection {
     }
 }
 
-/// Keeps connection `index` of a thread up, until the task is dropped.
+/// Keeps connection `index` of a thread up, until it is over.
 pub(super) async fn keep(desk: Rc<Desk>, index: usize) {
     let connection = &desk.connections[index];
     tokio::time::sleep_until(desk.instant(desk.opens_at(index))).await;
     let mut backoff = FIRST_BACKOFF;
     for attempt in 0.. {
+        if desk.is_over() {
+            return;
+        }
         let opened = tokio::time::timeout(desk.plan.timeout, open(&desk, desk.way(index) + attempt)).await;
         let answered = match opened.unwrap_or(Err(Reason::ConnectTimeout)) {
             Ok((machine, session)) => use_up(connection, machine, session).await,
@@ -150,8 +153,8 @@ pub(super) async fn keep(desk: Rc<Desk>, index: usize) {
 /// Opens a connection, up to the word of the peer on how many streams it allows.
 async fn open(desk: &Desk, turn: usize) -> Result<(Machine, Rc<Session>), Reason> {
     let began = desk.clock.now();
-    let lost = Lost::default();
-    let wire = dial(&desk.endpoint, turn, desk.traffic.clone(), lost.clone()).await?;
+    let fate = Rc::<Fate>::default();
+    let wire = dial(&desk.endpoint, turn, desk.traffic.clone(), fate.clone()).await?;
     let handshake = client::Builder::new()
         .enable_push(false)
         .initial_window_size(STREAM_WINDOW)
@@ -164,10 +167,15 @@ async fn open(desk: &Desk, turn: usize) -> Result<(Machine, Rc<Session>), Reason
         .max_local_error_reset_streams(None)
         .handshake(wire)
         .await;
-    let (sender, mut machine) = handshake.map_err(|error| blame::http(&error, lost.get()))?;
+    let (sender, mut machine) = handshake.map_err(|error| blame::http(&error, fate.lost.get()))?;
     let limit = poll_fn(|context| {
         if let Poll::Ready(ended) = Pin::new(&mut machine).poll(context) {
-            let reason = ended.err().map_or(Reason::Closed, |error| blame::http(&error, lost.get()));
+            let reason = match ended {
+                // Whatever it said, it was not how HTTP/2 begins.
+                _ if fate.heard.get() => Reason::HttpProtocol,
+                Ok(()) => Reason::Closed,
+                Err(error) => blame::http(&error, fate.lost.get()),
+            };
             return Poll::Ready(Err(reason));
         }
         match sender.current_max_send_streams() {
@@ -183,7 +191,7 @@ async fn open(desk: &Desk, turn: usize) -> Result<(Machine, Rc<Session>), Reason
         joined: Cell::new(0),
         open: Cell::new(true),
         answered: Cell::new(false),
-        lost,
+        fate,
     };
     Ok((machine, Rc::new(session)))
 }

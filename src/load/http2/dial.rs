@@ -7,7 +7,7 @@ use tokio_rustls::TlsConnector;
 
 use super::super::endpoint::{Endpoint, Tls, Way};
 use super::blame;
-use super::wire::{Carrier, Lost, Traffic, Wire};
+use super::wire::{Carrier, Fate, Traffic, Wire};
 use crate::reason::Reason;
 
 /// Connects, over the `turn`th of the addresses, round and round.
@@ -15,7 +15,7 @@ pub(super) async fn dial(
     endpoint: &Endpoint,
     turn: usize,
     traffic: Rc<Traffic>,
-    lost: Lost,
+    fate: Rc<Fate>,
 ) -> Result<Wire, Reason> {
     let carrier = match &endpoint.way {
         Way::Tcp(addresses) => {
@@ -29,7 +29,7 @@ pub(super) async fn dial(
             secured(stream, endpoint.tls.as_ref()).await?
         }
     };
-    Ok(Wire { carrier, traffic, lost })
+    Ok(Wire { carrier, traffic, fate })
 }
 
 /// With TLS, where it is wanted.

@@ -141,8 +141,10 @@ impl Letters {
     ) -> Result<(ResponseFuture, SendStream<Bytes>), Reason> {
         let next = self.cursor.http2(number);
         if next.path != self.path || next.authority != self.authority {
-            let uri =
-                Uri::builder().scheme(self.scheme.clone()).authority(next.authority).path_and_query(next.path);
+            let uri = Uri::builder()
+                .scheme(self.scheme.clone())
+                .authority(next.authority)
+                .path_and_query(next.path);
             self.uri = uri.build().map_err(|_| Reason::HttpProtocol)?;
             next.path.clone_into(&mut self.path);
             next.authority.clone_into(&mut self.authority);

@@ -23,20 +23,26 @@ pub(super) struct Traffic {
     pub(super) written: Cell<usize>,
 }
 
-/// Why a connection was lost, if it was.
-pub(super) type Lost = Rc<Cell<Option<Reason>>>;
+/// What became of one connection.
+#[derive(Debug, Default)]
+pub(super) struct Fate {
+    /// Why it was lost, if it was.
+    pub(super) lost: Cell<Option<Reason>>,
+    /// Whether anything came over it.
+    pub(super) heard: Cell<bool>,
+}
 
 /// One connection, above TLS where there is any.
 pub(super) struct Wire {
     pub(super) carrier: Box<dyn Carrier>,
     pub(super) traffic: Rc<Traffic>,
-    pub(super) lost: Lost,
+    pub(super) fate: Rc<Fate>,
 }
 
 impl Wire {
     fn note<T>(&self, result: &Poll<io::Result<T>>) {
         if let Poll::Ready(Err(error)) = result {
-            self.lost.set(self.lost.get().or(Some(blame::lost(error))));
+            self.fate.lost.set(self.fate.lost.get().or(Some(blame::lost(error))));
         }
     }
 
@@ -57,7 +63,9 @@ impl AsyncRead for Wire {
     ) -> Poll<io::Result<()>> {
         let before = into.filled().len();
         let result = Pin::new(&mut self.carrier).poll_read(context, into);
-        self.traffic.received.set(self.traffic.received.get() + into.filled().len() - before);
+        let bytes = into.filled().len() - before;
+        self.traffic.received.set(self.traffic.received.get() + bytes);
+        self.fate.heard.set(self.fate.heard.get() || bytes > 0);
         self.note(&result);
         result
     }
