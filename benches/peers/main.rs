@@ -7,6 +7,7 @@
 
 mod breaker;
 mod floor;
+mod load_http2;
 mod lock;
 mod process;
 mod scale;
@@ -92,6 +93,9 @@ fn main() {
     }
     if wanted("lock") {
         rows.extend(lock::rows());
+    }
+    if wanted("load_http2") {
+        rows.extend(load_http2::rows());
     }
     rows.iter().for_each(Row::print);
     println!("\n| what | measured | goal |");

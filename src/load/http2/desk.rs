@@ -188,10 +188,14 @@ impl Desk {
 
     fn has_idle(&self) -> bool {
         let mut idle = self.idle.borrow_mut();
-        while let Some((worker, _)) = idle.pop_front_if(|(_, session)| !session.is_open()) {
-            self.places[worker].hand(None);
+        while let Some((worker, session)) = idle.front() {
+            if session.is_open() {
+                return true;
+            }
+            self.places[*worker].hand(None);
+            idle.pop_front();
         }
-        !idle.is_empty()
+        false
     }
 
     /// Gives a request to whoever is idle longest.
