@@ -18,6 +18,7 @@
 //! to invent a sample: what was not measured is not there.
 
 pub mod batch;
+pub mod compare;
 pub mod condition;
 pub mod control;
 pub mod endpoint;
