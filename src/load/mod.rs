@@ -22,6 +22,7 @@ pub mod compare;
 pub mod condition;
 pub mod control;
 pub mod endpoint;
+pub mod find;
 pub mod guard;
 pub mod http1;
 pub mod http2;
