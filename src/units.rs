@@ -216,6 +216,54 @@ pub fn brief(duration: time::Duration) -> String {
     format!("{value:.digits$}{unit}")
 }
 
+/// A number for people, its digits in groups of three: `1,234,567`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let places = (0..digits.len()).rev();
+    digits.chars().zip(places).fold(String::new(), |mut text, (digit, place)| {
+        text.push(digit);
+        if place > 0 && place % 3 == 0 {
+            text.push(',');
+        }
+        text
+    })
+}
+
+/// A measured rate for people, as it would be typed: `0.25/s`, `12.5/s`, `81,234/s`.
+pub fn brief_rate(per_second: f64) -> String {
+    match per_second {
+        r if r < 9.995 => format!("{r:.2}/s"),
+        r if r < 99.95 => format!("{r:.1}/s"),
+        r => format!("{}/s", grouped(r.round() as u64)),
+    }
+}
+
+/// Many things in a few columns: `950`, `12.3k`, `1.20M`.
+pub fn brief_count(number: f64) -> String {
+    let scales = [(1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
+    three_digits(number, &scales).unwrap_or_else(|| format!("{number:.0}"))
+}
+
+/// A measured size for people: `512B`, `1.50KiB`, `23.4MiB`.
+pub fn brief_size(bytes: u64) -> String {
+    let power = |n: i32| 1024f64.powi(n);
+    let scales =
+        [(power(5), "PiB"), (power(4), "TiB"), (power(3), "GiB"), (power(2), "MiB"), (power(1), "KiB")];
+    three_digits(bytes as f64, &scales).unwrap_or_else(|| format!("{bytes}B"))
+}
+
+/// In the largest of the scales that it reaches.
+fn three_digits(number: f64, scales: &[(f64, &str)]) -> Option<String> {
+    let (scale, unit) = scales.iter().find(|(scale, _)| number >= *scale)?;
+    let value = number / scale;
+    let digits = match value {
+        v if v >= 99.95 => 0,
+        v if v >= 9.995 => 1,
+        _ => 2,
+    };
+    Some(format!("{value:.digits$}{unit}"))
+}
+
 /// A number of things in words: `1 target`, `2 targets`.
 pub fn counted(number: impl TryInto<u64>, thing: &str) -> String {
     let number = number.try_into().unwrap_or(u64::MAX);
@@ -313,6 +361,18 @@ mod tests {
         assert_eq!(brief(999_700), "1.00s");
         assert_eq!(brief(123_000_000), "2m03s");
         assert_eq!(brief(90_000_000_000), "1d01h");
+    }
+
+    #[test]
+    fn measured_numbers_are_short() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([0.0, 9.99, 12.34, 81_234.4].map(brief_rate), ["0.00/s", "9.99/s", "12.3/s", "81,234/s"]);
+        assert_eq!(
+            [0.0, 999.0, 1200.0, 12_345.0, 5e14].map(brief_count),
+            ["0", "999", "1.20k", "12.3k", "500T"]
+        );
+        let sizes = [0, 1023, 1536, 24 << 20, u64::MAX].map(brief_size);
+        assert_eq!(sizes, ["0B", "1023B", "1.50KiB", "24.0MiB", "16384PiB"]);
     }
 
     proptest! {

@@ -128,6 +128,16 @@ impl Histogram {
         self.quantile_us(q).map(Duration::from_micros)
     }
 
+    /// How many samples are at most so long, as exact as the quantiles.
+    pub fn at_most(&self, duration: Duration) -> u64 {
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        match &self.many {
+            _ if us >= self.max_us => self.count,
+            Some(many) => many.count_between(0, us),
+            None => self.few.iter().filter(|sample| **sample <= us).count() as u64,
+        }
+    }
+
     /// All of it in a few numbers.
     pub fn summary(&self) -> Summary {
         let some = self.count > 0;
@@ -277,6 +287,17 @@ mod tests {
             (Some(10_007), Some(20_011), Some(30_001))
         );
         assert_eq!((summary.count, summary.mean_us), (3, Some(20_006)));
+    }
+
+    #[test]
+    fn samples_up_to_a_length_are_counted() {
+        for count in [100, 10_000] {
+            let histogram = of(1..=count);
+            let at_most = |us| histogram.at_most(Duration::from_micros(us));
+            assert_eq!((at_most(0), at_most(50), at_most(count), at_most(u64::MAX)), (0, 50, count, count));
+        }
+        assert_eq!(of([u64::MAX; 200]).at_most(Duration::from_secs(1)), 0);
+        assert_eq!(Histogram::new().at_most(Duration::MAX), 0);
     }
 
     #[test]

@@ -64,14 +64,14 @@ impl Timeline {
         &self.windows
     }
 
+    /// The same in no more windows than that: neighbours joined, and their response times merged.
+    pub fn within(&self, most: usize) -> Vec<Window> {
+        joined(&self.windows, self.windows.len().div_ceil(most.max(1)).max(1))
+    }
+
     fn halve(&mut self) {
         self.length *= 2;
-        let join = |pair: &[Window]| {
-            let mut joined = pair[0].clone();
-            pair[1..].iter().for_each(|next| joined.join(next));
-            joined
-        };
-        self.windows = self.windows.chunks(2).map(join).collect();
+        self.windows = joined(&self.windows, 2);
     }
 }
 
@@ -89,6 +89,16 @@ impl Window {
         self.backlog = next.backlog;
         self.response.merge(&next.response);
     }
+}
+
+/// Each so many windows as one.
+fn joined(windows: &[Window], each: usize) -> Vec<Window> {
+    let join = |some: &[Window]| {
+        let mut joined = some[0].clone();
+        some[1..].iter().for_each(|next| joined.join(next));
+        joined
+    };
+    windows.chunks(each).map(join).collect()
 }
 
 #[cfg(test)]
@@ -111,5 +121,10 @@ mod tests {
         assert!(windows.windows(2).all(|pair| pair[0].end == pair[1].start));
         assert!(windows.iter().all(|w| (w.rate() - 10.0).abs() < 1e-6));
         assert_eq!(windows.last().map(|w| (w.end, w.backlog)), Some((36_000 * TENTH, 35_999)));
+        for most in [0, 1, 7, 1000] {
+            let fewer = timeline.within(most);
+            assert!(fewer.len() <= most.max(1), "{most}: {}", fewer.len());
+            assert_eq!(fewer.iter().map(|w| w.response.count()).sum::<u64>(), 36_000);
+        }
     }
 }

@@ -6,6 +6,7 @@ mod file;
 mod human;
 mod junit;
 mod live;
+pub mod plot;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
