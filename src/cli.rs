@@ -42,6 +42,13 @@ pub enum Command {
     Man(cmd::man::Args),
 }
 
+impl Command {
+    /// Whether its report has a form for browsers.
+    pub fn has_page(&self) -> bool {
+        false
+    }
+}
+
 /// Accepted before and after the subcommand.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Global options")]
@@ -59,7 +66,7 @@ pub struct GlobalArgs {
     /// Short for --output json
     #[arg(long, global = true, conflicts_with = "output")]
     json: bool,
-    /// Also into a file: json, junit or prometheus [repeatable]
+    /// Also into a file: json, junit, prometheus or html [repeatable]
     #[arg(long, global = true, value_name = "FORMAT=FILE")]
     report: Vec<ReportFile>,
     /// Config file, or `none`

@@ -87,7 +87,7 @@ fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {
         Command::Man(args) => return console.emit_text(&cmd::man::run(&args, &cli::command())?),
         _ => {}
     }
-    console.check_reports()?;
+    console.check_reports(command.has_page())?;
     let config = Config::load(&source)?;
     tell_about(&config, console);
     let runtime = threads(&command)

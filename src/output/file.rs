@@ -15,10 +15,11 @@ pub(super) enum Format {
     Json,
     Junit,
     Prometheus,
+    Html,
 }
 
 impl Format {
-    pub(super) const NAMES: &'static str = "json, junit or prometheus";
+    pub(super) const NAMES: &'static str = "json, junit, prometheus or html";
 }
 
 impl FromStr for Format {
@@ -29,6 +30,7 @@ impl FromStr for Format {
             "json" => Ok(Format::Json),
             "junit" => Ok(Format::Junit),
             "prometheus" => Ok(Format::Prometheus),
+            "html" => Ok(Format::Html),
             _ => Err(()),
         }
     }
@@ -40,6 +42,7 @@ pub(super) fn write<R: Report>(file: &ReportFile, report: &R) -> Result<(), Erro
         Format::Json => super::json(report)? + "\n",
         Format::Junit => junit::render(suite, &report.cases())?,
         Format::Prometheus => metrics::render(&report.metrics()),
+        Format::Html => report.html().ok_or_else(no_page)?,
     };
     replace(&file.path, text.as_bytes()).map_err(|e| {
         Error::unknown(format!("cannot write the report to {}", file.path.display()))
@@ -67,7 +70,10 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Fails before any work is done where the file could not be written after it.
-pub(super) fn check(file: &ReportFile) -> Result<(), Error> {
+pub(super) fn check(file: &ReportFile, has_page: bool) -> Result<(), Error> {
+    if file.format == Format::Html && !has_page {
+        return Err(no_page());
+    }
     let directory = file.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if directory.is_dir() && !file.path.is_dir() {
         return Ok(());
@@ -80,9 +86,21 @@ pub(super) fn check(file: &ReportFile) -> Result<(), Error> {
     }))
 }
 
+fn no_page() -> Error {
+    Error::usage("this command has no report as html").hint("--report html=FILE is for `hardy load run`")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_is_refused_where_there_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let file: ReportFile = format!("html={}/x.html", directory.path().display()).parse().unwrap();
+        assert_eq!(check(&file, false).unwrap_err().exit(), crate::exit::Exit::USAGE);
+        assert!(check(&file, true).is_ok());
+    }
 
     #[test]
     fn a_link_stays_and_its_target_is_replaced() {

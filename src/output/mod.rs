@@ -3,6 +3,7 @@
 //! It decides nothing: success is the report's matter, and no network is touched here.
 
 mod file;
+pub mod html;
 mod human;
 mod junit;
 mod live;
@@ -58,6 +59,11 @@ pub trait Report: Serialize + JsonSchema {
     /// The values of the Prometheus form; none where that form makes no sense.
     fn metrics(&self) -> Vec<Metric> {
         Vec::new()
+    }
+
+    /// A page of its own, for browsers; none where that form makes no sense.
+    fn html(&self) -> Option<String> {
+        None
     }
 }
 
@@ -152,9 +158,10 @@ impl Console {
         }
     }
 
-    /// Whether the files of `--report` can be written; asked before any work is done.
-    pub fn check_reports(&self) -> Result<(), Error> {
-        self.settings.reports.iter().try_for_each(file::check)
+    /// Whether the files of `--report` can be written, by a command that has a page for browsers or none; asked before
+    /// any work is done.
+    pub fn check_reports(&self, has_page: bool) -> Result<(), Error> {
+        self.settings.reports.iter().try_for_each(|file| file::check(file, has_page))
     }
 
     /// Prints the report on stdout and into the files asked for; returns its exit code.
@@ -221,6 +228,11 @@ impl Console {
     /// Whether somebody closed stdout: what is endless and only reports may end then.
     pub fn reader_is_gone(&self) -> bool {
         self.reader_gone.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing but errors and the result is wanted.
+    pub fn is_quiet(&self) -> bool {
+        self.settings.quiet
     }
 
     /// Whether stdout carries JSON.

@@ -165,7 +165,7 @@ mod tests {
             ]
         );
         assert_eq!(bars(&[], 40), [""; 0]);
-        assert_eq!(bars(&[bar("1ms", 0)], 21), ["1ms           0   0.0%"[..21].to_owned()]);
+        assert_eq!(bars(&[bar("1ms", 0)], 21), ["1ms          0   0.0%"]);
     }
 
     #[test]

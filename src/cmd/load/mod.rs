@@ -1,9 +1,16 @@
 //! `hardy load`: what does it bear, and how long do its users wait?
 
+mod forms;
+mod html;
+mod human;
+mod live;
+mod report;
 mod request;
 pub mod run;
 mod settings;
 mod stages;
+#[cfg(test)]
+mod tests;
 
 use crate::app::App;
 use crate::config::Config;
