@@ -189,7 +189,8 @@ impl Chart {
     pub fn draw(&self) -> String {
         let title = escape(&self.title);
         let mut out = format!("<figure>\n<figcaption>{title}");
-        for line in &self.lines {
+        // One line needs no legend.
+        for line in self.lines.iter().filter(|_| self.lines.len() > 1) {
             let (class, name) = (line.ink.class(), escape(&line.name));
             // Writing to a String cannot fail.
             let _ = write!(out, " <span class=\"key {class}\">{name}</span>");
@@ -314,7 +315,9 @@ mod tests {
         assert!(drawn.contains("d=\"M0.0 1000.0L500.0 0.0\""), "{drawn}");
         assert!(drawn.contains("d=\"M0.0 1000.0L500.0 0.0L500.0 1000L0.0 1000Z\""), "{drawn}");
         assert!(drawn.contains("d=\"M1000.0 500.0L1000.1 500.0\""), "{drawn}");
-        assert!(drawn.contains("a &lt;b&gt;") && drawn.contains(">&amp;</span>"), "{drawn}");
+        assert!(drawn.contains("a &lt;b&gt;") && !drawn.contains("class=\"key"), "{drawn}");
+        let twice = Chart { lines: [chart.lines.clone(), chart.lines.clone()].concat(), ..chart };
+        assert_eq!(twice.draw().matches(">&amp;</span>").count(), 2);
     }
 
     #[test]

@@ -26,19 +26,13 @@ pub fn cases(report: &Report, answers: Verdict) -> Vec<Case> {
     };
     let mut cases = vec![Case { name: "requests succeed".into(), time, outcome }];
     for condition in &report.conditions {
-        let found = condition.found.as_ref().map(|found| format!(": it was {found}")).unwrap_or_default();
+        let message = condition.found.as_ref().map(|found| format!("it was {found}")).unwrap_or_default();
         let outcome = match condition.holds {
             Some(false) => Outcome::Pass,
-            Some(true) => Outcome::Fail {
-                reason: "condition".into(),
-                message: format!("{} holds{found}", condition.text),
-            },
-            None => Outcome::Error {
-                reason: "too_few_samples".into(),
-                message: format!("there was too little to tell whether {} holds{found}", condition.text),
-            },
+            Some(true) => Outcome::Fail { reason: "condition".into(), message },
+            None => Outcome::Error { reason: "too_few_samples".into(), message },
         };
-        cases.push(Case { name: format!("not {}", condition.text), time, outcome });
+        cases.push(Case { name: format!("fail if {}", condition.text), time, outcome });
     }
     cases
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::human::tick;
+use super::human::{tick, time};
 use super::report::{Ended, Mode, Part, Report, Times};
 use crate::exit::Verdict;
 use crate::histogram::Histogram;
@@ -10,6 +10,10 @@ use crate::output::Report as _;
 use crate::output::html::{self, Axis, Chart, Ink, Line, escape, table};
 use crate::units::{brief, brief_count, brief_rate, brief_size, grouped};
 
+/// More labels than these run into each other on a phone.
+const MOST_TICKS: usize = 6;
+/// From so many digits on a headline has the number in short.
+const LONG: u64 = 10_000_000;
 /// Points of a line over one power of ten of the share above.
 const POINTS_PER_NINE: f64 = 40.0;
 
@@ -57,21 +61,22 @@ fn tiles(report: &Report) -> String {
         Some(response) => ("response", response),
         None => ("service", &report.service_us),
     };
-    let time = |us: Option<u64>| us.map_or("–".into(), micros);
+    let time = |us: Option<u64>| us.map_or("–".into(), time);
+    let count = |count: u64| if count < LONG { grouped(count) } else { brief_count(count as f64) };
     let mut tiles = vec![
         ("", brief_rate(report.rate.achieved), "requests".to_owned()),
         ("", time(times.p50_us), format!("{name} p50")),
         ("", time(times.p99_us), format!("{name} p99")),
-        ("", grouped(report.ok), "ok".into()),
-        (if report.failed > 0 { "bad" } else { "" }, grouped(report.failed), "failed".into()),
+        ("", count(report.ok), "ok".into()),
+        (if report.failed > 0 { "bad" } else { "" }, count(report.failed), "failed".into()),
     ];
-    for (count, what) in [
+    for (number, what) in [
         (report.cut_off, "cut off"),
         (report.unsent, "due and unsent"),
         (report.short_circuited, "short-circuited"),
     ] {
-        if count > 0 {
-            tiles.push(("warn", grouped(count), what.into()));
+        if number > 0 {
+            tiles.push(("warn", count(number), what.into()));
         }
     }
     let tile = |(class, value, name): &(&str, String, String)| {
@@ -84,16 +89,18 @@ fn tiles(report: &Report) -> String {
 fn remarks(report: &Report) -> String {
     let mut out = String::new();
     for condition in &report.conditions {
-        let (class, word) = match condition.holds {
-            Some(true) => ("bad", "failed"),
-            Some(false) => ("good", "passed"),
-            None => ("warn", "too little to tell"),
+        let class = match condition.holds {
+            Some(true) => "bad",
+            Some(false) => "good",
+            None => "warn",
         };
-        let found = condition.found.as_ref().map(|found| format!(" (was {found})")).unwrap_or_default();
+        let (text, answer) = (escape(&condition.text), escape(&condition.answer()));
+        out += &format!("<p>fail if {text}: <b class=\"{class}\">{answer}</b></p>\n");
+    }
+    if let Some(hopeless) = &report.hopeless {
         out += &format!(
-            "<p>not {}{}: <b class=\"{class}\">{word}</b></p>\n",
-            escape(&condition.text),
-            escape(&found)
+            "<p class=\"bad\">Ended early: {} could not be averted any more.</p>\n",
+            escape(hopeless)
         );
     }
     for warning in report.warnings() {
@@ -106,10 +113,6 @@ fn remarks(report: &Report) -> String {
     out
 }
 
-fn micros(us: u64) -> String {
-    brief(Duration::from_micros(us))
-}
-
 /// A label of an axis: round numbers need no fraction.
 fn round_micros(us: f64) -> String {
     let text = |value: f64, unit: &str| format!("{value}{unit}");
@@ -117,7 +120,7 @@ fn round_micros(us: f64) -> String {
         us if us < 1e3 => text(us, "us"),
         us if us < 1e6 => text(us / 1e3, "ms"),
         us if us < 6e7 => text(us / 1e6, "s"),
-        us => micros(us as u64),
+        us => time(us as u64),
     }
 }
 
@@ -128,14 +131,17 @@ fn by_percentile(report: &Report) -> Option<Chart> {
     let summaries: Vec<_> = any.map(Histogram::summary).collect();
     let least = summaries.iter().filter_map(|summary| summary.min_us).min()?.max(1);
     let most = summaries.iter().filter_map(|summary| summary.max_us).max()?;
-    let count = summaries.iter().map(|summary| summary.count).max()?;
+    let count = summaries.iter().map(|summary| summary.count).max().filter(|count| *count > 1)?;
     let nines = (count as f64).log10().max(0.5);
     let shares = [(0.0, "0"), (0.301, "p50"), (1.0, "p90"), (2.0, "p99"), (3.0, "p99.9"), (4.0, "p99.99")];
     let more = (5..20).map(|n| (f64::from(n), format!("{n} nines")));
     let all = shares.into_iter().map(|(at, text)| (at, text.to_owned())).chain(more);
-    let ticks: Vec<_> = all.filter(|(at, _)| *at <= nines).collect();
-    // With many nines the first labels would run into each other.
-    let ticks = ticks.into_iter().filter(|(at, _)| nines < 5.0 || *at != 0.301).collect();
+    let mut ticks: Vec<_> = all.filter(|(at, _)| *at <= nines).collect();
+    if ticks.len() > MOST_TICKS {
+        // The first ones would run into each other.
+        let each = ticks.len() / MOST_TICKS;
+        ticks = ticks.into_iter().filter(|(at, _)| *at != 0.301).step_by(each).collect();
+    }
     let mut lines = vec![quantiles("ok", Ink::First, &split.ok)];
     if split.failed.count() > 0 {
         lines.push(quantiles("failed", Ink::Bad, &split.failed));
@@ -174,7 +180,11 @@ fn over_time(report: &Report) -> Vec<Chart> {
     let notes: Vec<_> = parts.iter().map(|part| (part.start_s, part.end_s, note(part))).collect();
     let line = |name: &str, ink: Ink, filled: bool, value: &dyn Fn(&Part) -> Option<f64>| {
         let middle = |part: &Part| (part.start_s + part.end_s) / 2.0;
-        let points = parts.iter().map(|part| value(part).map(|value| (middle(part), value))).collect();
+        let mut points: Vec<_> =
+            parts.iter().map(|part| value(part).map(|value| (middle(part), value))).collect();
+        // To both ends: half a part is much of a short run.
+        points.insert(0, value(first).map(|value| (first.start_s, value)));
+        points.push(value(last).map(|value| (last.end_s, value)));
         Line { name: name.into(), ink, filled, points }
     };
     let per_second = |count: u64, part: &Part| count as f64 / (part.end_s - part.start_s).max(1e-3);
@@ -228,7 +238,7 @@ fn note(part: &Part) -> String {
     let rate = (part.ok + part.failed) as f64 / (part.end_s - part.start_s).max(1e-3);
     let mut text = format!("{:.1}s to {:.1}s: {}", part.start_s, part.end_s, brief_rate(rate));
     for (name, us) in [("p50", part.p50_us), ("p99", part.p99_us), ("max", part.max_us)] {
-        text += &us.map(|us| format!(", {name} {}", micros(us))).unwrap_or_default();
+        text += &us.map(|us| format!(", {name} {}", time(us))).unwrap_or_default();
     }
     if part.failed > 0 {
         text += &format!(", {} failed", grouped(part.failed));
@@ -268,7 +278,7 @@ fn times(report: &Report) -> String {
             .chain(columns.iter().map(|column| value(column.1)))
             .collect::<Vec<_>>()
     };
-    let time = |us: Option<u64>| us.map_or("–".into(), micros);
+    let time = |us: Option<u64>| us.map_or("–".into(), time);
     let mut rows = vec![
         row("count", &|times| grouped(times.count)),
         row("min", &|times| time(times.min_us)),

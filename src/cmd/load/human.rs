@@ -179,7 +179,7 @@ fn times(out: &mut Human<'_>, report: &Report) -> io::Result<()> {
 }
 
 /// A time in one column of the table.
-fn time(us: u64) -> String {
+pub fn time(us: u64) -> String {
     const DAYS_999: u64 = 999 * 86_400_000_000;
     if us > DAYS_999 { ">999d".to_owned() } else { brief(Duration::from_micros(us)) }
 }
@@ -254,17 +254,15 @@ fn conditions(out: &mut Human<'_>, report: &Report) -> io::Result<()> {
         out.line("")?;
     }
     for condition in &report.conditions {
-        let (tone, word) = match condition.holds {
-            Some(true) => (Tone::Bad, "FAIL "),
-            Some(false) => (Tone::Good, "pass "),
-            None => (Tone::Warn, "?    "),
+        let tone = match condition.holds {
+            Some(true) => Tone::Bad,
+            Some(false) => Tone::Good,
+            None => Tone::Warn,
         };
-        let found = condition.found.as_ref().map(|found| format!(": {found}")).unwrap_or_default();
-        let unknown = if condition.holds.is_none() { ", too little to tell" } else { "" };
-        paragraph(out, tone, word, &format!("not {}{found}{unknown}", condition.text))?;
+        paragraph(out, tone, "fail if ", &format!("{}: {}", condition.text, condition.answer()))?;
     }
     if let Some(hopeless) = &report.hopeless {
-        paragraph(out, Tone::Bad, "ended early: ", hopeless)?;
+        paragraph(out, Tone::Bad, "ended early: ", &format!("{hopeless} could not be averted any more"))?;
     }
     Ok(())
 }
@@ -301,7 +299,10 @@ fn bars(all: &Histogram) -> Vec<Bar> {
     let mut ends: Vec<u64> =
         (1..BARS).map(|n| three_digits(low * step.powf(n as f64))).filter(|end| *end < max).collect();
     ends.push(max);
-    ends.dedup();
+    // Two that look the same are one, up to the later.
+    ends.reverse();
+    ends.dedup_by_key(|end| time(*end));
+    ends.reverse();
     let mut before = 0;
     let bar = |end: u64| {
         let until = all.at_most(Duration::from_micros(end));

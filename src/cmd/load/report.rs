@@ -324,6 +324,18 @@ impl Generator {
     }
 }
 
+impl Condition {
+    /// Whether it holds, and what was found: `no, it was 104ms`.
+    pub fn answer(&self) -> String {
+        let found = self.found.as_ref().map(|found| format!(", it was {found}")).unwrap_or_default();
+        match self.holds {
+            Some(true) => format!("yes{found}"),
+            Some(false) => format!("no{found}"),
+            None => format!("too few samples to tell{found}"),
+        }
+    }
+}
+
 impl Report {
     /// Of what was found.
     pub fn new(outcome: Outcome, subject: Subject) -> Report {
