@@ -45,7 +45,7 @@ pub enum Command {
 impl Command {
     /// Whether its report has a form for browsers.
     pub fn has_page(&self) -> bool {
-        false
+        matches!(self, Command::Load(args) if args.has_page())
     }
 }
 

@@ -5,10 +5,6 @@
 
 pub mod completions;
 pub mod config;
-<<<<<<< HEAD
-=======
-#[allow(dead_code, reason = "`hardy load` is not wired yet")]
->>>>>>> 730082c (Say what a load run found: for people, pipelines, dashboards and browsers)
 pub mod load;
 pub mod lock;
 pub mod man;

@@ -83,6 +83,22 @@ pub struct Quantiles {
     pub max_us: Option<u64>,
 }
 
+impl Quantiles {
+    /// The quantiles and the maximum by name, in microseconds; `None` where there are too few samples.
+    pub fn named(&self) -> [(&'static str, Option<u64>); 8] {
+        [
+            ("p50", self.p50_us),
+            ("p75", self.p75_us),
+            ("p90", self.p90_us),
+            ("p95", self.p95_us),
+            ("p99", self.p99_us),
+            ("p99.9", self.p999_us),
+            ("p99.99", self.p9999_us),
+            ("max", self.max_us),
+        ]
+    }
+}
+
 impl Histogram {
     /// An empty one.
     pub fn new() -> Self {

@@ -91,8 +91,8 @@ impl Axis {
 
     /// Equal ratios, from a round number below the smallest to one above the largest. Both are positive.
     pub fn log(least: f64, most: f64, label: impl Fn(f64) -> String) -> Axis {
-        // Not `clamp`, which panics where a number is none.
-        let least = least.max(1e-9).min(1e30);
+        // What is no number is no larger, either.
+        let least = if least > 1e-9 { least.min(1e30) } else { 1e-9 };
         let most = most.max(least).min(1e30);
         let decades = || (least.log10().floor() as i32)..=(most.log10().ceil() as i32);
         let series = |factors: &[f64]| -> Vec<f64> {

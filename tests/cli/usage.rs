@@ -57,3 +57,10 @@ fn a_report_that_cannot_be_written_is_refused_before_any_work() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
     assert!(run.stderr.contains("/nowhere/report.json"), "{run:?}");
 }
+
+#[test]
+fn a_page_is_refused_before_any_work_where_there_is_none() {
+    let run = run(&["config", "show", "--report", "html=/tmp/never.html"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
+    assert!(run.stderr.contains("no report as html") && run.stderr.contains("hardy load run"), "{run:?}");
+}

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use super::report::{Bottleneck, Report, Times};
+use super::parts::Bottleneck;
+use super::report::Report;
 use crate::exit::Verdict;
+use crate::histogram::Quantiles;
 use crate::metrics::Metric;
 use crate::output::{Case, Outcome};
 use crate::units::grouped;
@@ -114,7 +116,7 @@ fn conditions(report: &Report) -> Metric {
 fn times(report: &Report) -> Metric {
     let mut metric =
         Metric::gauge("hardy_load_time_seconds", "Times of this run's requests: percentiles and maximum.");
-    let all: [(&str, &str, Option<&Times>); 6] = [
+    let all: [(&str, &str, Option<&Quantiles>); 6] = [
         ("response", "ok", report.response_ok_us.as_ref()),
         ("response", "failed", report.response_failed_us.as_ref()),
         ("service", "ok", Some(&report.service_ok_us)),
@@ -123,7 +125,7 @@ fn times(report: &Report) -> Metric {
         ("connect", "ok", Some(&report.connect_us)),
     ];
     for (kind, outcome, times) in all {
-        for (stat, us) in times.iter().flat_map(|times| times.quantiles()) {
+        for (stat, us) in times.iter().flat_map(|times| times.named()) {
             if let Some(us) = us {
                 let labels = [
                     ("target", report.target.as_str()),

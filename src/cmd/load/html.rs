@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::human::{tick, time};
-use super::report::{Ended, Mode, Part, Report, Times};
+use super::parts::{Ended, Mode, Part};
+use super::report::Report;
+use super::warnings;
 use crate::exit::Verdict;
-use crate::histogram::Histogram;
+use crate::histogram::{Histogram, Quantiles};
 use crate::output::Report as _;
 use crate::output::html::{self, Axis, Chart, Ink, Line, escape, table};
 use crate::units::{brief, brief_count, brief_rate, brief_size, grouped};
@@ -103,7 +105,7 @@ fn remarks(report: &Report) -> String {
             escape(hopeless)
         );
     }
-    for warning in report.warnings() {
+    for warning in warnings::of(report) {
         out += &format!("<p><b class=\"warn\">warning:</b> {}</p>\n", escape(&warning));
     }
     if report.mode == Mode::Closed {
@@ -256,7 +258,7 @@ fn brief_count_clean(value: f64) -> String {
 }
 
 fn times(report: &Report) -> String {
-    let mut columns: Vec<(&str, &Times)> = Vec::new();
+    let mut columns: Vec<(&str, &Quantiles)> = Vec::new();
     let mut pair = |names: [&'static str; 2], ok, failed| {
         columns.push((names[0], ok));
         if report.failed > 0 {
@@ -273,7 +275,7 @@ fn times(report: &Report) -> String {
         columns.push(("cut off, age", &report.cut_off_us));
     }
     let header: Vec<&str> = std::iter::once("").chain(columns.iter().map(|column| column.0)).collect();
-    let row = |name: &str, value: &dyn Fn(&Times) -> String| {
+    let row = |name: &str, value: &dyn Fn(&Quantiles) -> String| {
         std::iter::once(name.to_owned())
             .chain(columns.iter().map(|column| value(column.1)))
             .collect::<Vec<_>>()
@@ -284,8 +286,8 @@ fn times(report: &Report) -> String {
         row("min", &|times| time(times.min_us)),
         row("mean", &|times| time(times.mean_us)),
     ];
-    for (index, (name, _)) in Times::default().quantiles().into_iter().enumerate() {
-        rows.push(row(name, &|times| time(times.quantiles()[index].1)));
+    for (index, (name, _)) in Quantiles::default().named().into_iter().enumerate() {
+        rows.push(row(name, &|times| time(times.named()[index].1)));
     }
     format!("<h2>Times</h2>\n{}", table(&header, &rows))
 }

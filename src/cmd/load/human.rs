@@ -3,8 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-use super::report::{Ended, Mode, Report, Times};
-use crate::histogram::Histogram;
+use super::parts::{Ended, Mode};
+use super::report::Report;
+use super::warnings;
+use crate::histogram::{Histogram, Quantiles};
 use crate::load::timeline::Window;
 use crate::output::plot::{self, Bar, Timeline, Track};
 use crate::output::{Human, Tone, printable};
@@ -32,7 +34,7 @@ pub fn report(out: &mut Human<'_>, report: &Report) -> io::Result<()> {
         plots(out, report)?;
     }
     conditions(out, report)?;
-    let warnings = report.warnings();
+    let warnings = warnings::of(report);
     if !warnings.is_empty() {
         out.line("")?;
     }
@@ -135,7 +137,7 @@ fn paragraph_plain(out: &mut Human<'_>, text: &str) -> io::Result<()> {
 
 /// Quantiles from above to below, as many distributions beside each other as there is room for.
 fn times(out: &mut Human<'_>, report: &Report) -> io::Result<()> {
-    let mut columns: Vec<(&str, &str, &Times)> = Vec::new();
+    let mut columns: Vec<(&str, &str, &Quantiles)> = Vec::new();
     let mut split = |name, ok, failed| {
         columns.push((name, if report.failed > 0 { "ok" } else { "" }, ok));
         if report.failed > 0 {
@@ -166,8 +168,8 @@ fn times(out: &mut Human<'_>, report: &Report) -> io::Result<()> {
         ("min", columns.iter().map(|column| column.2.min_us).collect()),
         ("mean", columns.iter().map(|column| column.2.mean_us).collect()),
     ];
-    for (index, (name, _)) in Times::default().quantiles().into_iter().enumerate() {
-        rows.push((name, columns.iter().map(|column| column.2.quantiles()[index].1).collect()));
+    for (index, (name, _)) in Quantiles::default().named().into_iter().enumerate() {
+        rows.push((name, columns.iter().map(|column| column.2.named()[index].1).collect()));
     }
     for (name, values) in rows {
         // What no distribution has enough samples for is left out.

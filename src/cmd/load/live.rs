@@ -4,7 +4,9 @@ use std::io;
 use std::time::Duration;
 
 use super::human::tail;
+use super::settings::Prepared;
 use crate::load::outcome::Snapshot;
+use crate::load::plan::{Pace, Plan};
 use crate::load::timeline::Window;
 use crate::output::{Human, Tone, printable, sparkline};
 use crate::units::{brief, brief_count, brief_rate, grouped};
@@ -26,6 +28,20 @@ pub struct View {
 }
 
 impl View {
+    /// Of what will be run.
+    pub fn of(run: &Prepared) -> View {
+        let Plan { stop, pace, .. } = &run.plan;
+        let length = match pace {
+            Pace::Open(schedule) => schedule.length(),
+            Pace::Closed => None,
+        };
+        View {
+            target: run.target.clone(),
+            requests: stop.requests,
+            duration: stop.duration.into_iter().chain(length).min(),
+        }
+    }
+
     /// Draws one moment.
     pub fn draw(&self, out: &mut Human<'_>, snapshot: &Snapshot) -> io::Result<()> {
         let width = out.width();

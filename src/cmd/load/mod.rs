@@ -1,9 +1,11 @@
 //! `hardy load`: what does it bear, and how long do its users wait?
 
+mod asked;
 mod forms;
 mod html;
 mod human;
 mod live;
+mod parts;
 mod report;
 mod request;
 pub mod run;
@@ -11,6 +13,7 @@ mod settings;
 mod stages;
 #[cfg(test)]
 mod tests;
+mod warnings;
 
 use crate::app::App;
 use crate::config::Config;
@@ -33,6 +36,13 @@ pub struct Args {
 #[command(defer = true)]
 enum Action {
     Run(Box<run::Args>),
+}
+
+impl Args {
+    /// Whether the report of the chosen action has a form for browsers.
+    pub fn has_page(&self) -> bool {
+        matches!(self.action, Action::Run(_))
+    }
 }
 
 /// Runs the chosen action.

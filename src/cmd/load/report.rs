@@ -2,28 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::parts::{Bytes, Condition, Ended, Generator, Mode, Part, Rates, Trend, rounded};
 use super::{forms, html, human};
 use crate::exit::Verdict;
-use crate::histogram::Histogram;
+use crate::histogram::{Histogram, Quantiles};
 use crate::load::batch::Split;
+use crate::load::condition;
 use crate::load::outcome::{End, Outcome};
-use crate::load::timeline::{Timeline, Window};
+use crate::load::steady::steadiness;
+use crate::load::timeline::Timeline;
 use crate::metrics::Metric;
 use crate::output::{self, Case, Human};
 use crate::reason::Reason;
-use crate::units::{brief, counted, grouped};
-
-/// A request that is sent later than this after it was due is late.
-const LATE: Duration = Duration::from_millis(1);
-/// So many late requests of all make the numbers those of the generator, too.
-const MOST_LATE: f64 = 0.01;
-/// A thread that uses more than this of a processor may have been what held the run up.
-const BUSY: f64 = 0.9;
 
 /// What was asked for, as the report shows it.
 #[derive(Clone, Debug, Default)]
@@ -34,10 +28,10 @@ pub struct Subject {
     pub started_at: String,
     /// Connections, or streams over them, at once.
     pub connections: u64,
-    /// What was asked of the run.
-    pub conditions: Vec<Condition>,
+    /// What makes the run a bad one, if it holds.
+    pub fail_if: Vec<condition::Condition>,
     /// Names and values, for the page.
-    pub settings: Vec<(String, String)>,
+    pub settings: BTreeMap<String, String>,
     /// Whether people are shown plots, too.
     pub plots: bool,
 }
@@ -82,28 +76,30 @@ pub struct Report {
     /// Heads, bodies and framing, before TLS.
     pub bytes: Bytes,
     /// From when requests were due; null in the closed loop, where nothing is due.
-    pub response_us: Option<Times>,
+    pub response_us: Option<Quantiles>,
     /// Of those answered as expected.
-    pub response_ok_us: Option<Times>,
+    pub response_ok_us: Option<Quantiles>,
     /// Of the others.
-    pub response_failed_us: Option<Times>,
+    pub response_failed_us: Option<Quantiles>,
     /// From when requests were sent.
-    pub service_us: Times,
+    pub service_us: Quantiles,
     /// Of those answered as expected.
-    pub service_ok_us: Times,
+    pub service_ok_us: Quantiles,
     /// Of the others.
-    pub service_failed_us: Times,
+    pub service_failed_us: Quantiles,
     /// How old those were that were cut off.
-    pub cut_off_us: Times,
+    pub cut_off_us: Quantiles,
     /// Connecting, with TLS: of connections that came about.
-    pub connect_us: Times,
+    pub connect_us: Quantiles,
     /// From when requests were due to when they were sent; null in the closed loop.
-    pub late_us: Option<Times>,
+    pub late_us: Option<Quantiles>,
     /// What the run cost hardy itself.
     pub generator: Generator,
-    /// Whether rate and times kept their level; null where that was not looked at.
+    /// Whether rate and times kept their level; null where the run was too short to tell.
     pub steady: Option<bool>,
-    /// What was asked of it.
+    /// How they changed, where they did.
+    pub trend: Option<Trend>,
+    /// What would make it a bad one.
     pub conditions: Vec<Condition>,
     /// How it went, the oldest part first.
     pub timeline: Vec<Part>,
@@ -112,228 +108,9 @@ pub struct Report {
     #[serde(skip)]
     pub(super) windows: Timeline,
     #[serde(skip)]
-    pub(super) settings: Vec<(String, String)>,
+    pub(super) settings: BTreeMap<String, String>,
     #[serde(skip)]
     pub(super) plots: bool,
-}
-
-/// How requests are paced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Each connection sends when its last answer is there.
-    Closed,
-    /// Each request has a time of its own.
-    Open,
-}
-
-/// What ended a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Ended {
-    /// Its count, its duration or its schedule.
-    Done,
-    /// A signal.
-    Stopped,
-    /// A breaker opened.
-    BreakerOpened,
-    /// A condition could no longer be met.
-    Hopeless,
-}
-
-/// Requests per second.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct Rates {
-    /// That were due; null in the closed loop.
-    pub offered: Option<f64>,
-    /// That ended.
-    pub achieved: f64,
-}
-
-/// Bytes over all connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Bytes {
-    /// Of answers.
-    pub received: u64,
-    /// Of requests.
-    pub written: u64,
-}
-
-/// A distribution in microseconds. `null` where there are too few samples to say.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Times {
-    /// Samples.
-    pub count: u64,
-    /// Shortest, exact.
-    pub min_us: Option<u64>,
-    /// Exact but for the fraction.
-    pub mean_us: Option<u64>,
-    /// Half of the samples are at most this.
-    pub p50_us: Option<u64>,
-    /// From 4 samples on.
-    pub p75_us: Option<u64>,
-    /// From 10 samples on.
-    pub p90_us: Option<u64>,
-    /// From 20 samples on.
-    pub p95_us: Option<u64>,
-    /// From 100 samples on.
-    pub p99_us: Option<u64>,
-    /// From 1000 samples on.
-    pub p999_us: Option<u64>,
-    /// From 10,000 samples on.
-    pub p9999_us: Option<u64>,
-    /// Longest, exact.
-    pub max_us: Option<u64>,
-}
-
-/// What the run cost hardy itself, and whether that was in the way.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct Generator {
-    /// Of one processor, how much the busiest thread used: 1 is all of it.
-    pub busiest: f64,
-    /// Processor time of all threads.
-    pub cpu_s: f64,
-    /// Requests sent more than 1 ms after they were due; null in the closed loop.
-    pub late_over_1ms: Option<u64>,
-    /// What of hardy's own may have bounded the result; null when nothing did.
-    pub bottleneck: Option<Bottleneck>,
-}
-
-/// What of hardy's own may have bounded the result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Bottleneck {
-    /// A thread used nearly a whole processor.
-    Processor,
-    /// More than 1 % of the requests were sent late: no connection was free, or the host was busy.
-    LateSends,
-}
-
-/// Something that was asked of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Condition {
-    /// In its own words, such as `p99>200ms`.
-    pub text: String,
-    /// Whether it holds, which makes the verdict bad; null when there was too little to tell.
-    pub holds: Option<bool>,
-    /// What was measured.
-    pub found: Option<String>,
-}
-
-/// A part of the run.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct Part {
-    /// Since the start of the run, the warm-up included.
-    pub start_s: f64,
-    /// Likewise.
-    pub end_s: f64,
-    /// Requests that ended in it as expected.
-    pub ok: u64,
-    /// And otherwise.
-    pub failed: u64,
-    /// Requests due and not sent, at its end.
-    pub backlog: u64,
-    /// Response times; in the closed loop service times.
-    pub p50_us: Option<u64>,
-    /// Likewise.
-    pub p99_us: Option<u64>,
-    /// Likewise.
-    pub max_us: Option<u64>,
-}
-
-impl Times {
-    /// Of a distribution.
-    pub fn of(histogram: &Histogram) -> Times {
-        let summary = histogram.summary();
-        Times {
-            count: summary.count,
-            min_us: summary.min_us,
-            mean_us: summary.mean_us,
-            p50_us: summary.p50_us,
-            p75_us: micros(histogram, 0.75),
-            p90_us: summary.p90_us,
-            p95_us: summary.p95_us,
-            p99_us: summary.p99_us,
-            p999_us: summary.p999_us,
-            p9999_us: micros(histogram, 0.9999),
-            max_us: summary.max_us,
-        }
-    }
-
-    /// The names of the quantiles, with what the samples can bear of them.
-    pub fn quantiles(&self) -> [(&'static str, Option<u64>); 8] {
-        [
-            ("p50", self.p50_us),
-            ("p75", self.p75_us),
-            ("p90", self.p90_us),
-            ("p95", self.p95_us),
-            ("p99", self.p99_us),
-            ("p99.9", self.p999_us),
-            ("p99.99", self.p9999_us),
-            ("max", self.max_us),
-        ]
-    }
-}
-
-fn micros(histogram: &Histogram, q: f64) -> Option<u64> {
-    histogram.quantile(q).and_then(|time| u64::try_from(time.as_micros()).ok())
-}
-
-impl Part {
-    fn of(window: &Window) -> Part {
-        Part {
-            start_s: seconds(window.start),
-            end_s: seconds(window.end),
-            ok: window.ok,
-            failed: window.failed,
-            backlog: window.backlog,
-            p50_us: micros(&window.response, 0.5),
-            p99_us: micros(&window.response, 0.99),
-            max_us: window.response.summary().max_us,
-        }
-    }
-}
-
-fn seconds(nanos: u64) -> f64 {
-    rounded(nanos as f64 / 1e9)
-}
-
-/// Three decimals: more would not be true.
-fn rounded(value: f64) -> f64 {
-    (value * 1e3).round() / 1e3
-}
-
-impl Generator {
-    fn of(outcome: &Outcome) -> Generator {
-        let late = &outcome.totals.late;
-        let late_over_1ms = late.count() - late.at_most(LATE);
-        let open = outcome.offered.is_some();
-        let bottleneck = if outcome.busiest > BUSY {
-            Some(Bottleneck::Processor)
-        } else if late_over_1ms as f64 > late.count() as f64 * MOST_LATE {
-            Some(Bottleneck::LateSends)
-        } else {
-            None
-        };
-        Generator {
-            busiest: rounded(outcome.busiest),
-            cpu_s: seconds(outcome.totals.cpu),
-            late_over_1ms: open.then_some(late_over_1ms),
-            bottleneck,
-        }
-    }
-}
-
-impl Condition {
-    /// Whether it holds, and what was found: `no, it was 104ms`.
-    pub fn answer(&self) -> String {
-        let found = self.found.as_ref().map(|found| format!(", it was {found}")).unwrap_or_default();
-        match self.holds {
-            Some(true) => format!("yes{found}"),
-            Some(false) => format!("no{found}"),
-            None => format!("too few samples to tell{found}"),
-        }
-    }
 }
 
 impl Report {
@@ -343,7 +120,9 @@ impl Report {
         let rate =
             Rates { offered: outcome.offered_rate().map(rounded), achieved: rounded(outcome.achieved()) };
         let open = outcome.offered.is_some();
-        let of_open = |histogram: &Histogram| open.then(|| Times::of(histogram));
+        let conditions = subject.fail_if.iter().map(|condition| Condition::of(condition, &outcome)).collect();
+        let (steady, trend) = Trend::of(steadiness(&outcome.timeline));
+        let of_open = |histogram: &Histogram| open.then(|| histogram.quantiles());
         let Outcome { totals, timeline, elapsed, unsent, end, .. } = outcome;
         let shape = totals.response_or_service().clone();
         let (end, hopeless) = match end {
@@ -374,15 +153,16 @@ impl Report {
             response_us: of_open(&totals.response.all()),
             response_ok_us: of_open(&totals.response.ok),
             response_failed_us: of_open(&totals.response.failed),
-            service_us: Times::of(&totals.service.all()),
-            service_ok_us: Times::of(&totals.service.ok),
-            service_failed_us: Times::of(&totals.service.failed),
-            cut_off_us: Times::of(&totals.cut_off),
-            connect_us: Times::of(&totals.connect),
+            service_us: totals.service.all().quantiles(),
+            service_ok_us: totals.service.ok.quantiles(),
+            service_failed_us: totals.service.failed.quantiles(),
+            cut_off_us: totals.cut_off.quantiles(),
+            connect_us: totals.connect.quantiles(),
             late_us: of_open(&totals.late),
             generator,
-            steady: None,
-            conditions: subject.conditions,
+            steady,
+            trend,
+            conditions,
             timeline: timeline.windows().iter().map(Part::of).collect(),
             shape,
             windows: timeline,
@@ -402,45 +182,6 @@ impl Report {
             0 => Verdict::Bad,
             _ => Verdict::Good,
         }
-    }
-
-    /// What a reader must know before believing the numbers.
-    pub(super) fn warnings(&self) -> Vec<String> {
-        let mut all = Vec::new();
-        match self.generator.bottleneck {
-            Some(Bottleneck::Processor) => all.push(format!(
-                "the generator was a bottleneck: its busiest thread used {:.0}% of a processor; take more \
-                 threads, or more machines",
-                self.generator.busiest * 100.0
-            )),
-            Some(Bottleneck::LateSends) => all.push(format!(
-                "{} sent more than 1ms late: no connection was free, or this host was busy; response times \
-                 count that; take more connections to wait less",
-                were(self.generator.late_over_1ms.unwrap_or(0))
-            )),
-            None => {}
-        }
-        if self.unsent > 0 {
-            all.push(format!("{} due and never sent", were(self.unsent)));
-        }
-        if let (1.., Some(oldest)) = (self.cut_off, self.cut_off_us.max_us) {
-            let age = brief(Duration::from_micros(oldest));
-            all.push(format!(
-                "{} cut off at the end, after up to {age}; the times leave them out",
-                were(self.cut_off)
-            ));
-        }
-        if self.steady == Some(false) {
-            all.push("not steady: rate or times still changed; a longer run or --warmup tells more".into());
-        }
-        all
-    }
-}
-
-fn were(requests: u64) -> String {
-    match requests {
-        1 => format!("{} was", counted(1u64, "request")),
-        _ => format!("{} requests were", grouped(requests)),
     }
 }
 

@@ -1,9 +1,14 @@
 //! `hardy load run`: one run against one target.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
+use super::asked;
+use super::live::View;
+use super::report::{Report, Subject};
 use super::request;
 use super::settings::{Prepared, Settings};
 use super::stages::Stages;
@@ -153,16 +158,39 @@ pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
     let settings = Settings::resolve(&args, &app.config).await?;
     settings.warnings.iter().for_each(|warning| app.console.warn(warning));
     let guard = settings.breaker.map(|(config, when_open)| Guard::new(config, when_open));
+    let started_at = format!("{:.3}", Timestamp::now());
     let outcome = once(&settings.run, guard, app).await?;
-    // The report comes with what is rendered for people and for machines.
-    let achieved = outcome.achieved();
-    app.console.note(&format!("{}: {achieved:.0} requests/s, {:?}", settings.run.target, outcome.end));
-    Ok(Exit::GOOD)
+    let subject = Subject {
+        target: settings.run.target.clone(),
+        started_at,
+        connections: settings.run.plan.workers as u64,
+        fail_if: Vec::new(),
+        settings: asked::of(&settings.run),
+        plots: !app.console.is_quiet(),
+    };
+    app.finish(&Report::new(outcome, subject))
 }
 
 /// One run of what was prepared.
 pub async fn once(run: &Prepared, judge: impl Judge, app: &App) -> Result<Outcome, Error> {
     let snapshots = watch::Sender::new(Snapshot::default());
-    let outcome = execute(run.plan.clone(), run.wire.clone(), judge, &snapshots, &app.shutdown.token).await;
+    let outcome = tokio::select! {
+        outcome = execute(run.plan.clone(), run.wire.clone(), judge, &snapshots, &app.shutdown.token) => outcome,
+        never = show(run, &snapshots, app) => match never {},
+    };
     outcome.map_err(|error| Error::unknown("cannot start the threads of the load").because(error))
+}
+
+/// Draws the run while it goes on, where somebody sees it.
+async fn show(run: &Prepared, snapshots: &watch::Sender<Snapshot>, app: &App) -> Infallible {
+    let live = app.console.live();
+    if live.is_shown() {
+        let view = View::of(run);
+        let mut seen = snapshots.subscribe();
+        while seen.changed().await.is_ok() {
+            let snapshot = seen.borrow_and_update().clone();
+            live.draw(|out| view.draw(out, &snapshot));
+        }
+    }
+    std::future::pending().await
 }
