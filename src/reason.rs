@@ -4,7 +4,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io;
 
+use rustix::io::Errno;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Serialize, Serializer};
 
@@ -104,6 +106,20 @@ impl Reason {
     #[must_use]
     pub fn is_local(self) -> bool {
         self.id().starts_with("local.")
+    }
+
+    /// This host's own fault among the errors of the operating system, if it is one.
+    #[must_use]
+    pub fn local(error: &io::Error) -> Option<Reason> {
+        let errno = Errno::from_raw_os_error(error.raw_os_error()?);
+        Some(match errno {
+            Errno::MFILE | Errno::NFILE => Reason::LocalDescriptors,
+            Errno::ADDRNOTAVAIL => Reason::LocalPorts,
+            Errno::NETUNREACH | Errno::NETDOWN | Errno::AFNOSUPPORT => Reason::LocalNetwork,
+            Errno::ACCESS | Errno::PERM => Reason::LocalPermission,
+            Errno::NOMEM | Errno::NOBUFS => Reason::LocalResources,
+            _ => return None,
+        })
     }
 
     /// What the breaker is told.

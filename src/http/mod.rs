@@ -17,7 +17,9 @@ mod trust;
 pub use lookup::Overrides;
 pub use phases::{Phase, PhaseClock, Phases};
 pub use proxy::{Proxies, is_proxy};
-pub use trust::{Asked, CaError, IdentityError, NoRoots, Trust, Untrusted, read_ca, read_identity};
+pub use trust::{
+    Asked, CaError, IdentityError, NoRoots, Trust, Untrusted, read_ca, read_identity, tls_reason,
+};
 
 use lookup::Lookup;
 use phases::{Forgetful, TimedConnect};

@@ -16,8 +16,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
-    CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme,
 };
+
+use crate::reason::Reason;
 
 /// A file of certificates that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,32 @@ pub enum Untrusted {
     /// It was issued by nobody else.
     #[error("the certificate is self-signed and not trusted here")]
     Itself,
+}
+
+/// Why TLS with a server failed.
+#[must_use]
+pub fn tls_reason(error: &rustls::Error) -> Reason {
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => certificate_reason(certificate),
+        rustls::Error::Other(other) if other.0.is::<NoRoots>() => Reason::LocalRoots,
+        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => Reason::TlsClientCertificate,
+        _ => Reason::TlsHandshake,
+    }
+}
+
+fn certificate_reason(error: &CertificateError) -> Reason {
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Reason::TlsCertificateExpired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Reason::TlsCertificateNotYetValid
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Reason::TlsCertificateName
+        }
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => Reason::TlsCertificateUntrusted,
+        CertificateError::Other(other) if other.0.is::<Untrusted>() => Reason::TlsCertificateUntrusted,
+        _ => Reason::TlsCertificateInvalid,
+    }
 }
 
 /// Reads the PEM certificates of `path`.

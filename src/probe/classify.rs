@@ -3,14 +3,13 @@
 use std::error::Error;
 use std::io::{self, ErrorKind};
 
-use rustix::io::Errno;
 use rustls::pki_types::UnixTime;
 use rustls::{CertificateError, InvalidMessage};
 
 use super::call::with_scheme;
 use super::clock::rfc3339;
 use crate::http::lookup::LookupError;
-use crate::http::{NoRoots, Phase, Untrusted};
+use crate::http::{NoRoots, Phase, Untrusted, tls_reason};
 use crate::reason::{Fault, Reason};
 use reqwest::Url;
 
@@ -99,7 +98,7 @@ fn hyper_fault(error: &hyper::Error) -> Option<Fault> {
 
 /// Why a name could not be looked up: this host's fault, or the name's.
 pub fn lookup_fault(error: &LookupError) -> Fault {
-    match local_reason(&error.source) {
+    match Reason::local(&error.source) {
         Some(local) => local.because(error.to_string()),
         None => Reason::Dns.because(error.to_string()),
     }
@@ -107,7 +106,7 @@ pub fn lookup_fault(error: &LookupError) -> Fault {
 
 /// Why an operation on a connection in `phase` failed.
 pub fn io_fault(error: &io::Error, phase: Phase) -> Fault {
-    if let Some(local) = local_reason(error) {
+    if let Some(local) = Reason::local(error) {
         return local.because(plain(error));
     }
     let handshake = phase == Phase::Tls;
@@ -130,54 +129,23 @@ pub fn io_fault(error: &io::Error, phase: Phase) -> Fault {
     reason.because(detail)
 }
 
-/// The faults of this host among the errors of the operating system.
-fn local_reason(error: &io::Error) -> Option<Reason> {
-    let errno = Errno::from_raw_os_error(error.raw_os_error()?);
-    Some(match errno {
-        Errno::MFILE | Errno::NFILE => Reason::LocalDescriptors,
-        Errno::ADDRNOTAVAIL => Reason::LocalPorts,
-        Errno::NETUNREACH | Errno::NETDOWN | Errno::AFNOSUPPORT => Reason::LocalNetwork,
-        Errno::ACCESS | Errno::PERM => Reason::LocalPermission,
-        Errno::NOMEM | Errno::NOBUFS => Reason::LocalResources,
-        _ => return None,
-    })
-}
-
 /// Why a command could not even be started.
 pub fn spawn_fault(error: &io::Error) -> Fault {
     let reason = match error.kind() {
         ErrorKind::NotFound => Reason::LocalCommand,
-        _ => local_reason(error).unwrap_or(Reason::LocalResources),
+        _ => Reason::local(error).unwrap_or(Reason::LocalResources),
     };
     reason.because(format!("cannot start sh: {}", plain(error)))
 }
 
 fn tls_fault(error: &rustls::Error) -> Fault {
-    match error {
-        rustls::Error::InvalidCertificate(certificate) => {
-            certificate_reason(certificate).because(certificate_detail(certificate))
-        }
-        rustls::Error::Other(other) if other.0.is::<NoRoots>() => {
-            Reason::LocalRoots.because(other.0.to_string())
-        }
-        error if is_not_tls(error) => Reason::TlsHandshake.because("it does not speak TLS"),
-        _ => Reason::TlsHandshake.because(error.to_string()),
-    }
-}
-
-fn certificate_reason(error: &CertificateError) -> Reason {
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Reason::TlsCertificateExpired,
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            Reason::TlsCertificateNotYetValid
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            Reason::TlsCertificateName
-        }
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => Reason::TlsCertificateUntrusted,
-        CertificateError::Other(other) if other.0.is::<Untrusted>() => Reason::TlsCertificateUntrusted,
-        _ => Reason::TlsCertificateInvalid,
-    }
+    let detail = match error {
+        rustls::Error::InvalidCertificate(certificate) => certificate_detail(certificate),
+        rustls::Error::Other(other) if other.0.is::<NoRoots>() => other.0.to_string(),
+        error if is_not_tls(error) => "it does not speak TLS".to_owned(),
+        _ => error.to_string(),
+    };
+    tls_reason(error).because(detail)
 }
 
 fn certificate_detail(error: &CertificateError) -> String {
@@ -230,6 +198,8 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+
     use super::*;
 
     fn os(errno: Errno) -> io::Error {

@@ -50,7 +50,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("process", &["clock"]),
     ("clock", &[]),
     ("histogram", &[]),
-    ("http", &["units"]),
+    ("http", &["reason", "units"]),
     ("config", &["error", "text", "units"]),
     ("output", &["error", "exit", "metrics", "text"]),
     ("error", &["exit"]),
