@@ -2,9 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::plan::{Pace, Plan};
 use super::schedule::{Arrivals, Schedule};
+
+/// In the open loop what was due before the end is sent for so long after it: a request that is due in the last moment
+/// must not be lost because its thread woke up a little late.
+const LAST_CALL: u64 = 10_000_000;
 
 /// What a thread is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +52,7 @@ impl Tickets {
 #[derive(Debug)]
 pub struct Turns {
     pace: Share,
-    /// Nothing is due from this time on.
+    /// Nothing is handed out from this time on.
     end: u64,
 }
 
@@ -70,21 +75,30 @@ impl Turns {
     /// The share of thread `index`; all threads of a run have the same tickets.
     pub fn new(plan: &Plan, index: usize, tickets: Arc<Tickets>, seed: u64) -> Turns {
         let (index, threads) = (index as u64, plan.threads as u64);
-        let end = plan.stop.duration.map_or(u64::MAX, |d| u64::try_from(d.as_nanos()).unwrap_or(u64::MAX));
-        let pace = match &plan.pace {
-            Pace::Closed => Share::Closed { tickets, in_hand: 0, next: index, threads },
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let end = plan.stop.duration.map_or(u64::MAX, nanos);
+        match &plan.pace {
+            Pace::Closed => Turns { pace: Share::Closed { tickets, in_hand: 0, next: index, threads }, end },
             Pace::Open(schedule) => {
+                let end = end.min(schedule.length().map_or(u64::MAX, nanos));
                 let due = Due::new(schedule.clone(), index, threads, plan.stop.requests, end, seed);
-                Share::Open { next: due.clone(), seen: due }
+                let pace = Share::Open { next: due.clone(), seen: due };
+                Turns { pace, end: end.saturating_add(LAST_CALL) }
             }
-        };
-        Turns { pace, end }
+        }
+    }
+
+    /// From when on nothing is handed out, whatever is left.
+    pub fn end(&self) -> u64 {
+        self.end
     }
 
     /// What is to be done now.
     pub fn next(&mut self, now: u64) -> Turn {
+        if now >= self.end {
+            return Turn::Over;
+        }
         match &mut self.pace {
-            Share::Closed { .. } if now >= self.end => Turn::Over,
             Share::Closed { tickets, in_hand, next, threads } => {
                 if *in_hand == 0 {
                     *in_hand = tickets.take(*threads);
@@ -203,8 +217,6 @@ impl Due {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::super::plan::{Expected, Stop};
     use super::super::schedule::Stage;
     use super::*;
@@ -294,6 +306,15 @@ mod tests {
         assert_eq!((turns.backlog(2_000_000), turns.offered(2_000_000)), (2, Some(3)));
         // Nothing is due after the end.
         assert_eq!((turns.backlog(u64::MAX), turns.offered(u64::MAX)), (4, Some(5)));
+    }
+
+    #[test]
+    fn the_open_loop_leaves_at_its_end_what_it_could_not_send() {
+        let stop = Stop { requests: None, duration: Some(Duration::from_millis(5)) };
+        let turns = &mut all_turns(&plan(open(1000.0, Arrivals::Constant), 1, stop))[0];
+        assert_eq!(turns.next(5_000_000 + LAST_CALL - 1), Turn::Now { due: 0, number: 0 });
+        assert_eq!(turns.end(), 5_000_000 + LAST_CALL);
+        assert_eq!((turns.next(turns.end()), turns.backlog(turns.end())), (Turn::Over, 4));
     }
 
     #[test]
