@@ -23,6 +23,8 @@ pub struct Batch {
     pub cut_off: Histogram,
     /// Requests that an open breaker kept back.
     pub short_circuited: u64,
+    /// Workers that had to sit out for want of a file descriptor; those that did twice count twice.
+    pub benched: u64,
     /// Bytes of answers, heads and framing included, as HTTP counts them: before TLS.
     pub received: u64,
     /// Bytes of requests, likewise.
@@ -78,6 +80,7 @@ impl Default for Batch {
             statuses: vec![0; STATUSES],
             cut_off: Histogram::new(),
             short_circuited: 0,
+            benched: 0,
             received: 0,
             written: 0,
             service: Split::default(),
@@ -132,6 +135,7 @@ impl Batch {
             statuses,
             cut_off,
             short_circuited,
+            benched,
             received,
             written,
             service,
@@ -148,6 +152,7 @@ impl Batch {
         self.statuses.iter_mut().zip(statuses).for_each(|(sum, more)| *sum += more);
         self.cut_off.merge(cut_off);
         self.short_circuited += short_circuited;
+        self.benched += benched;
         self.received += received;
         self.written += written;
         self.service.merge(service);
@@ -178,6 +183,7 @@ impl Batch {
             &mut self.warm_up,
             &mut self.ok,
             &mut self.short_circuited,
+            &mut self.benched,
             &mut self.received,
             &mut self.written,
             &mut self.last_end,

@@ -82,7 +82,8 @@ impl Recorder {
         self.fresh.ended(sample, self.open_loop, result);
     }
 
-    /// No answer came, or none that was whole. One that could not even be sent counts as sent when it failed.
+    /// No answer came, or none that was whole. For one that could not even be sent, service time is that of the
+    /// connection which it waited for in vain.
     pub fn failed(&mut self, sample: Sample, reason: Reason) {
         if !self.is_warm_up(sample.due) {
             self.fresh.ended(sample, self.open_loop, Err(reason));
@@ -99,6 +100,11 @@ impl Recorder {
     /// A breaker kept one back.
     pub fn short_circuited(&mut self) {
         self.fresh.short_circuited += 1;
+    }
+
+    /// There is no descriptor for a worker's connection: the others go on without it.
+    pub fn benched(&mut self) {
+        self.fresh.benched += 1;
     }
 
     /// A connection came about.

@@ -1,8 +1,42 @@
-//! HTTP/1.
+//! HTTP/1.1 over TCP, unix sockets and TLS, by our own hand: what a request costs here is mostly the kernel's.
+//!
+//! - `thread`      the loop of one thread: events, turns, time; `poll` is its epoll, `queue` its order of waiting
+//! - `worker`      what happens to one worker; `connection` what it consists of
+//! - `stream`      bytes through a socket and TLS; `peer` opens sockets; `fault` says why it did not work
+//! - `answer`      reads answers as they come; `head` and `chunked` are its parts
+//!
+//! Each socket is registered once, edge-triggered; the next request is written from where the last answer was read;
+//! a read that does not fill the buffer is the last one until the next event. That is one read and one write per request
+//! and a share of a wait. Without TLS nothing is allocated, locked or shared per request.
+//!
+//! Over epoll itself and not through mio: there is one kind of source and one thread to each, and mio waits in whole
+//! milliseconds only, which is too coarse for requests that are due at a time. Refuses to pipeline, to follow redirects,
+//! to repeat a request, and to look into bodies.
 
+mod answer;
+mod chunked;
+mod connection;
+mod fault;
+mod head;
+mod peer;
+mod poll;
+mod queue;
+mod stream;
+mod thread;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use self::poll::Poll;
+use self::thread::Thread;
+use super::batch::Sample;
 use super::endpoint::Endpoint;
+use super::recorder::SHOWN_EVERY;
 use super::request::Requests;
 use super::run::{Seat, Transport};
+use super::turns::Turn;
+use crate::reason::Reason;
 
 /// HTTP/1 to one endpoint.
 #[derive(Clone, Debug)]
@@ -16,5 +50,32 @@ pub struct Http1 {
 }
 
 impl Transport for Http1 {
-    fn work(&self, _seat: Seat) {}
+    fn work(&self, seat: Seat) {
+        match Poll::new() {
+            Ok(poll) => Thread::new(self, seat, poll).work(),
+            Err(errno) => fail_all(seat, fault::connecting(errno)),
+        }
+    }
+}
+
+/// Without even a descriptor to wait with, each request fails when it is due; in the closed loop ten per second do.
+fn fail_all(mut seat: Seat, reason: Reason) {
+    loop {
+        let now = seat.clock.now();
+        if seat.control.is_stopped() {
+            break;
+        }
+        seat.recorder.tick(now, &mut seat.turns, 0);
+        match seat.turns.next(now) {
+            Turn::Now { due, .. } => {
+                seat.recorder.failed(Sample { due, sent: now, ended: now }, reason);
+                if seat.turns.backlog(now) == 0 {
+                    std::thread::park_timeout(SHOWN_EVERY);
+                }
+            }
+            Turn::At(_) => std::thread::park_timeout(SHOWN_EVERY),
+            Turn::Over => break,
+        }
+    }
+    seat.recorder.show(seat.clock.now(), &mut seat.turns, 0);
 }
