@@ -1,4 +1,4 @@
-//! Texts with parts that change from one request to the next: `{n}`, `{random:1-100}`, `{csv:NAME}`.
+//! Texts with parts that change from one request to the next: `{number}`, `{random:1-100}`, `{csv:NAME}`.
 //!
 //! Compiled once to segments; rendering appends to a buffer and allocates nothing once that has grown. `{{` and `}}`
 //! stand for braces. Refuses names that it does not know, and values that would break what is around them: in a path
@@ -20,7 +20,7 @@ const NOT_IN_PATH: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<')
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Names that are always known.
-const KNOWN: &str = "{n}, {line}, {random:LEAST-MOST}, {uuid}, {time}";
+const KNOWN: &str = "{number} or {n}, {line}, {random:LEAST-MOST}, {uuid}, {time}";
 /// Characters of a template that an error shows.
 const SHOWN: usize = 40;
 
@@ -205,7 +205,7 @@ fn segment(name: &[u8], place: Place, table: Option<&Table>) -> Result<Segment, 
         Some(Segment::Column { column, place })
     };
     let segment = match name.split_once(':').unwrap_or((name, "")) {
-        ("n", "") => Segment::Number,
+        ("number" | "n", "") => Segment::Number,
         ("uuid", "") => Segment::Uuid,
         ("time", "") => Segment::Time,
         ("random", range) => random(range)?,
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn everything_is_filled_in() {
         for (text, place, expected) in [
-            ("/u/{n}?l={line}", Place::Path, "/u/5?l=1"),
+            ("/u/{n}/{number}?l={line}", Place::Path, "/u/5/5?l=1"),
             ("/{csv:id}/{name}?q={name}", Place::Path, "/7/a%20b%2F%C3%BC%26?q=a%20b%2F%C3%BC%26"),
             ("{csv:n} {name}", Place::Header, "x a b/ü&"),
             ("{{\"id\": {id}, \"n\": \"{name}\"}}", Place::Body, "{\"id\": 7, \"n\": \"a b/ü&\"}"),
@@ -345,7 +345,7 @@ mod tests {
         for (text, error) in [
             (
                 "/{nam}",
-                "unknown {nam}: known are {n}, {line}, {random:LEAST-MOST}, {uuid}, {time}, {csv:id}, {csv:name}, \
+                "unknown {nam}: known are {number} or {n}, {line}, {random:LEAST-MOST}, {uuid}, {time}, {csv:id}, {csv:name}, \
                  {csv:n}; a brace is written {{ or }}",
             ),
             ("{csv:x}", "unknown {csv:x}: known are "),

@@ -79,7 +79,7 @@ fn a_part_that_is_no_template_is_named() {
     let requests = [request(Method::GET, "/{n}", &[], ""), request(Method::GET, "/", &["x-a: {x}"], "")];
     let wrong = Requests::templates(&requests, Choice::Turn, None, RowOrder::Turn).unwrap_err();
     assert_eq!((wrong.request, wrong.part.to_string()), (1, "header x-a".to_owned()));
-    assert!(wrong.to_string().starts_with("header x-a: unknown {x}: known are {n}"), "{wrong}");
+    assert!(wrong.to_string().starts_with("header x-a: unknown {x}: known are {number} or {n}"), "{wrong}");
 }
 
 #[test]

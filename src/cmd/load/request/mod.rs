@@ -36,12 +36,12 @@ pub struct RequestArgs {
     /// Request body from a file, which is read once at the start
     #[arg(long, value_name = "FILE")]
     body_file: Option<PathBuf>,
-    /// Fill {n}, {uuid}, {csv:NAME} ... into paths, header values and bodies
+    /// Fill {number}, {uuid}, {csv:NAME} and the like into paths, header values and bodies
     ///
-    /// {n} is the number of the request from 1, {random:1-100} a number of that range, {uuid} a random UUID, {time} the
-    /// milliseconds since 1970; {csv:NAME}, or {NAME}, a value of --csv and {line} the number of its row from 1. {{ and }} stand for
-    /// braces. In a path values are percent-encoded; in bodies they stand as they are. Without --template all braces
-    /// are sent as they are. With more than one connection requests may arrive in another order than their numbers.
+    /// {number}, or only its n, is the number of the request from 1; {random:1-100} a number of that range; {uuid} a
+    /// random UUID; {time} the milliseconds since 1970; {csv:NAME}, or {NAME}, a value of --csv, and {line} the number
+    /// of its row from 1. {{ and }} stand for braces. Values are percent-encoded in a path and stand as they are in a
+    /// body. Without --template all braces are sent as they are.
     #[arg(long)]
     template: bool,
     /// Values for --template: a CSV file whose first line names its columns
@@ -50,7 +50,7 @@ pub struct RequestArgs {
     /// Which row of --csv is next: turn, by the number of the request, or random
     #[arg(long, value_name = "ORDER", requires = "csv", hide_possible_values = true, hide_short_help = true)]
     csv_order: Option<CsvOrder>,
-    /// Several requests to TARGET's host, from a file with a line for each: [WEIGHT] [METHOD] URL-or-/PATH
+    /// Several requests to TARGET's host, one per line of a file: [WEIGHT] [METHOD] URL-or-/PATH
     ///
     /// Lines `NAME: VALUE` below such a line are its headers, a line `@FILE` is its body; `#` begins a comment. What a
     /// request does not say, flags say. Requests are sent in turn; with weights, by chance.

@@ -116,7 +116,7 @@ fn templates_are_filled_in_only_when_asked() {
     let socket = Case::new("unix+http:///run/s.sock:/{n}", &[]);
     assert_eq!(socket.wire(&["--template"], 1), ["GET /1 HTTP/1.1|host: localhost||"]);
     let error = socket.error(&["--template", "-H", "x-a: {x}"]);
-    assert!(error.starts_with("--template: header x-a: unknown {x}: known are {n}, "), "{error}");
+    assert!(error.starts_with("--template: header x-a: unknown {x}: known are {number} or {n}, "), "{error}");
     assert!(socket.error(&["--csv", "DIR/v.csv"]).contains("required arguments were not provided"));
 }
 
