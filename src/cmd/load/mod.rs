@@ -1,6 +1,9 @@
 //! `hardy load`: what does it bear, and how long do its users wait?
 
 mod asked;
+pub mod compare;
+mod each;
+pub mod find;
 mod forms;
 mod html;
 mod human;
@@ -36,6 +39,8 @@ pub struct Args {
 #[command(defer = true)]
 enum Action {
     Run(Box<run::Args>),
+    Compare(Box<compare::Args>),
+    Find(Box<find::Args>),
 }
 
 impl Args {
@@ -49,6 +54,8 @@ impl Args {
 pub async fn dispatch(args: Args, app: &App) -> Result<Exit, Error> {
     match args.action {
         Action::Run(args) => run::run(*args, app).await,
+        Action::Compare(args) => app.finish(&compare::run(*args, app).await?),
+        Action::Find(args) => app.finish(&find::run(*args, app).await?),
     }
 }
 
