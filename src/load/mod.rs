@@ -23,6 +23,7 @@ pub mod condition;
 pub mod control;
 pub mod endpoint;
 pub mod find;
+pub mod jobs;
 pub mod guard;
 pub mod http1;
 pub mod http2;

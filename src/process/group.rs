@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
+use std::process::Child;
 
 use rustix::io::Errno;
 use rustix::process::{
@@ -38,22 +39,24 @@ impl Group {
     /// # Errors
     /// See [`StartError`].
     pub fn start(command: &Command, inherited: Option<BorrowedFd<'_>>) -> Result<Group, StartError> {
-        let name = || command.program.to_string_lossy().into_owned();
-        let child = lending(inherited, || {
-            std::process::Command::new(&command.program)
-                .args(&command.arguments)
-                .envs(command.environment.iter().map(|(name, value)| (name, value)))
-                .process_group(0)
-                .spawn()
-        });
-        match child {
-            Ok(child) => match pid(child.id()) {
-                Some(id) => Ok(Group { id, ended: false, gone: false }),
-                None => Err(StartError::Refused(name(), Errno::SRCH.into())),
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StartError::NotFound(name())),
-            Err(error) => Err(StartError::Refused(name(), error)),
+        let mut ours = std::process::Command::new(&command.program);
+        ours.args(&command.arguments)
+            .envs(command.environment.iter().map(|(name, value)| (name, value)));
+        match lending(inherited, || Group::spawn(&mut ours)) {
+            Ok((group, _)) => Ok(group),
+            Err(error) => Err(StartError::new(&command.program, error)),
         }
+    }
+
+    /// Starts a command whose streams are settled already. The child is for its ends of pipes: it is this group that
+    /// waits for it.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn spawn(command: &mut std::process::Command) -> io::Result<(Group, Child)> {
+        let child = command.process_group(0).spawn()?;
+        let id = pid(child.id()).ok_or(Errno::SRCH)?;
+        Ok((Group { id, ended: false, gone: false }, child))
     }
 
     /// Its number, which is the leader's process id.

@@ -3,17 +3,19 @@
 //! It touches none of the command's streams, knows nothing of locks, and leaves alone whoever has left the group.
 
 mod group;
+mod lookup;
 mod signals;
 mod terminal;
 pub mod watchdog;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::BorrowedFd;
 
 use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 pub use group::{Change, Group};
+pub use lookup::find;
 pub use signals::{Signals, is_ignored};
 pub use terminal::Terminal;
 
@@ -56,6 +58,17 @@ pub enum StartError {
     /// It is there and cannot be executed; a shell would exit with 126.
     #[error("{0} cannot be executed")]
     Refused(String, #[source] io::Error),
+}
+
+impl StartError {
+    /// What the system said when this program was to be started.
+    pub fn new(program: &OsStr, error: io::Error) -> StartError {
+        let name = program.to_string_lossy().into_owned();
+        match error.kind() {
+            io::ErrorKind::NotFound => StartError::NotFound(name),
+            _ => StartError::Refused(name, error),
+        }
+    }
 }
 
 /// Does something while this descriptor is inherited by every program that is started. Nobody else may start one at
