@@ -95,8 +95,9 @@ fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {
         .build()
         .map_err(|e| Error::unknown("cannot start the async runtime").because(e))?;
     let exit = runtime.block_on(async {
-        // A lock must not stay behind where a terminal is closed; `serve` has another use for SIGHUP.
-        let shutdown = Shutdown::install(console.clone(), matches!(command, Command::Lock(_)))
+        // Locks and jobs must not stay behind where a terminal is closed; `serve` has another use for SIGHUP.
+        let on_hangup = matches!(command, Command::Lock(_) | Command::Load(_));
+        let shutdown = Shutdown::install(console.clone(), on_hangup)
             .map_err(|e| Error::unknown("cannot listen for signals").because(e))?;
         let app = App { config, console: console.clone(), shutdown };
         dispatch(command, &app).await

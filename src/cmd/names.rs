@@ -18,6 +18,12 @@ impl Names {
         self.0.get(id) == Some(&ValueSource::CommandLine)
     }
 
+    /// All that were typed; groups of arguments have names with capitals.
+    pub fn all_typed(&self) -> impl Iterator<Item = &str> {
+        let typed = self.0.iter().filter(|(_, source)| **source == ValueSource::CommandLine);
+        typed.map(|(id, _)| id.as_str()).filter(|id| !id.contains(char::is_uppercase))
+    }
+
     /// The setting's name as the user knows it.
     pub fn of(&self, section: &str, knob: &str) -> String {
         match self.0.get(knob) {

@@ -55,6 +55,14 @@ pub struct Config {
 }
 
 impl Config {
+    /// The profile that was chosen on top of `default`.
+    pub fn chosen_profile(&self) -> Option<&str> {
+        self.layers.iter().find_map(|(origin, _)| match origin {
+            Origin::Profile(name) if name != "default" => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
     /// Finds and reads the file; a broken one is an error with its place, never ignored.
     pub fn load(source: &Source) -> Result<Config, Error> {
         let path = find(source)?;
@@ -155,6 +163,11 @@ pub fn proxy_variables() -> Vec<(&'static str, String)> {
     let names = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
     let value = |name| Some((name, environment(name)?.to_string_lossy().into_owned()));
     names.into_iter().filter_map(value).collect()
+}
+
+/// The directories in which programs are looked up; without any setting, those of a bare system.
+pub fn search_path() -> std::ffi::OsString {
+    environment("PATH").unwrap_or_else(|| "/usr/local/bin:/usr/bin:/bin".into())
 }
 
 /// The names that the files found have, for completion; errors mean none.

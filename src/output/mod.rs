@@ -216,10 +216,34 @@ impl Console {
         }
     }
 
+    /// The same where stdout carries what others wrote: the human form goes to stderr, unless `--quiet`.
+    pub fn emit_beside<R: Report>(&self, report: &R) -> Result<Exit, Error> {
+        if self.is_json() {
+            return self.emit(report);
+        }
+        let text = self.styled_report(report, width(&io::stderr()), self.stderr_color);
+        self.note(text.trim_end());
+        self.file(report).map(|()| report.exit())
+    }
+
+    /// For what others wrote. With JSON on stdout all of it goes to stderr.
+    pub fn relay(&self) -> Relay {
+        let stderr = || match io::stderr().as_fd().try_clone_to_owned() {
+            Ok(descriptor) => Box::new(File::from(descriptor)) as Box<dyn Write + Send>,
+            Err(_) => Box::new(io::stderr()),
+        };
+        let out = if self.is_json() { stderr() } else { self.lines() };
+        Relay { out, err: stderr(), block: self.block.clone() }
+    }
+
     /// The human form of a report as text, styled for stdout.
     fn human<R: Report>(&self, report: &R) -> String {
+        self.styled_report(report, width(&io::stdout()), self.stdout_color)
+    }
+
+    fn styled_report<R: Report>(&self, report: &R, width: usize, color: bool) -> String {
         let mut text = Vec::new();
-        let mut human = Human::new(&mut text, width(&io::stdout()), self.stdout_color);
+        let mut human = Human::new(&mut text, width, color);
         // Writing into memory cannot fail.
         let _ = report.human(&mut human);
         String::from_utf8_lossy(&text).into_owned()
@@ -309,6 +333,28 @@ impl Console {
     fn stderr(&self, text: &str) {
         // Nobody is left to be told that stderr is gone.
         let _ = self.block.suspend(|| writeln!(io::stderr().lock(), "{text}"));
+    }
+}
+
+/// stdout and stderr for what others wrote, byte for byte; above the live block where one is shown.
+pub struct Relay {
+    out: Box<dyn Write + Send>,
+    err: Box<dyn Write + Send>,
+    block: ProgressBar,
+}
+
+impl Relay {
+    /// To stdout.
+    ///
+    /// # Errors
+    /// Also when its reader has gone away.
+    pub fn out(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.block.suspend(|| self.out.write_all(bytes))
+    }
+
+    /// To stderr; nobody is left to be told that it is gone.
+    pub fn err(&mut self, bytes: &[u8]) {
+        let _ = self.block.suspend(|| self.err.write_all(bytes));
     }
 }
 

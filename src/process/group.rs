@@ -40,8 +40,7 @@ impl Group {
     /// See [`StartError`].
     pub fn start(command: &Command, inherited: Option<BorrowedFd<'_>>) -> Result<Group, StartError> {
         let mut ours = std::process::Command::new(&command.program);
-        ours.args(&command.arguments)
-            .envs(command.environment.iter().map(|(name, value)| (name, value)));
+        ours.args(&command.arguments).envs(command.environment.iter().map(|(name, value)| (name, value)));
         match lending(inherited, || Group::spawn(&mut ours)) {
             Ok((group, _)) => Ok(group),
             Err(error) => Err(StartError::new(&command.program, error)),

@@ -7,6 +7,7 @@ pub mod find;
 mod forms;
 mod html;
 mod human;
+mod jobs;
 mod live;
 mod parts;
 mod report;

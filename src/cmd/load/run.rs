@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use super::asked;
 use super::live::View;
 use super::report::{Report, Subject};
-use super::request;
 use super::settings::{Prepared, Settings};
 use super::stages::Stages;
+use super::{jobs, request};
 use crate::app::App;
 use crate::cmd::names::Names;
 use crate::complete;
@@ -33,7 +33,14 @@ Examples:
   hardy load run http://127.0.0.1:8080 -c 64 -d 10s            # closed loop: 64 at once
   hardy load run api --rate 500/s --arrivals poisson -d 1m     # open loop: 500 per second, whatever comes back
   hardy load run api --stages 10s:100/s,30s:100/s-1000/s
-  hardy load run https://api.example --http2 -c 4 --streams 16 -n 100000")]
+  hardy load run https://api.example --http2 -c 4 --streams 16 -n 100000
+  ls *.wav | hardy load run --jobs - -w 4 -- lame {} {.}.mp3   # a job for each line, four at once
+  hardy load run --jobs hosts --joblog log --resume --timeout 1m --retries 2 -- ssh {} uptime
+
+Replacement strings in the words of a job:
+  {} the line, as one argument whatever it contains; {.} without extension; {/} base name; {//} directory;
+  {/.} base name without extension; {#} number of the job; {%} slot of its worker. Without any, {} is appended.
+  A job has its own process group and an empty stdin. What it leaves in the group is ended with it.")]
 pub struct Args {
     // First, because those that follow take what it looks at.
     #[command(flatten)]
@@ -69,6 +76,8 @@ pub struct Args {
     pub(super) request: request::RequestArgs,
     #[command(flatten)]
     pub(super) connection: ConnectionArgs,
+    #[command(flatten)]
+    pub(super) jobs: jobs::JobArgs,
     /// Statuses that are good: 200, 2xx or 200-204 [default: 200-399]
     #[arg(long, value_name = "STATUS", value_delimiter = ',', help_heading = "Verdict")]
     pub(super) expect_status: Vec<StatusRange>,
@@ -155,6 +164,9 @@ impl WhenOpenArg {
 
 /// Runs it to its end, shown while it goes on.
 pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
+    if args.jobs.is_asked_for() {
+        return jobs::run(args, app).await;
+    }
     let settings = Settings::resolve(&args, &app.config).await?;
     settings.warnings.iter().for_each(|warning| app.console.warn(warning));
     let guard = settings.breaker.map(|(config, when_open)| Guard::new(config, when_open));

@@ -204,7 +204,7 @@ fn expected(ranges: &[crate::probe::expect::StatusRange]) -> Expected {
     Expected::new(|status| ranges.iter().any(|range| range.has(status)))
 }
 
-fn pace(args: &Args) -> Result<Pace, Error> {
+pub(super) fn pace(args: &Args) -> Result<Pace, Error> {
     let stages = match (&args.rate, &args.stages) {
         (None, None) if args.arrivals.is_some() => {
             return Err(Error::usage("--arrivals has no meaning without --rate or --stages"));

@@ -260,13 +260,14 @@ mod tests {
 
     fn sh(text: &str, rules: Rules<'_>) -> Found {
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let ended = run(Command::new("sh").args(["-c", text]), rules, &mut [0; 4096], &mut |stream, bytes| {
-            match stream {
-                Stream::Out => out.extend_from_slice(bytes),
-                Stream::Err => err.extend_from_slice(bytes),
-            }
-            true
-        });
+        let ended =
+            run(Command::new("sh").args(["-c", text]), rules, &mut [0; 4096], &mut |stream, bytes| {
+                match stream {
+                    Stream::Out => out.extend_from_slice(bytes),
+                    Stream::Err => err.extend_from_slice(bytes),
+                }
+                true
+            });
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Found { ended: ended.unwrap(), out: text(out), err: text(err) }
     }
@@ -323,9 +324,15 @@ mod tests {
         alarm.raise(Level::Terminate);
         let found = sh("echo $$; sleep 60", rules(&alarm));
         assert_eq!((found.ended.status, found.ended.cause), (Status::Killed(15), Some(Cause::Stopped)));
-        alarm.raise(Level::Kill);
-        let found = sh("trap '' TERM; sleep 60", rules(&alarm));
-        assert_eq!((found.ended.status, found.ended.cause), (Status::Killed(9), Some(Cause::Stopped)));
+        // Once it ignores SIGTERM it says so.
+        let (alarm, mut command) = (Alarm::new().unwrap(), Command::new("sh"));
+        command.args(["-c", "trap '' TERM; echo; while :; do sleep 1; done"]);
+        let ended = run(&mut command, rules(&alarm), &mut [0; 16], &mut |_, _| {
+            alarm.raise(Level::Kill);
+            true
+        });
+        let ended = ended.unwrap();
+        assert_eq!((ended.status, ended.cause), (Status::Killed(9), Some(Cause::Stopped)));
     }
 
     #[test]

@@ -201,11 +201,7 @@ impl Books {
     pub fn outcome(&mut self) -> Outcome {
         let mut tally = std::mem::take(&mut self.tally);
         tally.cut_off += self.running;
-        Outcome {
-            tally,
-            elapsed: self.last_end - self.begun,
-            end: self.end.take().unwrap_or(End::Done),
-        }
+        Outcome { tally, elapsed: self.last_end - self.begun, end: self.end.take().unwrap_or(End::Done) }
     }
 
     fn count(&mut self, failure: Option<&Failure>, took: Duration) {

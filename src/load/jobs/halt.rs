@@ -59,7 +59,8 @@ impl FromStr for Halt {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Halt, String> {
-        let form = || "expected now or soon, then fail, success or done and how many: `now,fail=1`, `soon,fail=10%`";
+        let form =
+            || "expected now or soon, then fail, success or done and how many: `now,fail=1`, `soon,fail=10%`";
         let (when, rule) = text.split_once(',').ok_or_else(form)?;
         let (on, after) = rule.split_once('=').ok_or_else(form)?;
         let now = match when {
@@ -119,7 +120,16 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        for bad in ["", "now", "now,fail", "later,fail=1", "now,fall=1", "now,fail=0", "now,fail=101%", "now,fail=-1"] {
+        for bad in [
+            "",
+            "now",
+            "now,fail",
+            "later,fail=1",
+            "now,fall=1",
+            "now,fail=0",
+            "now,fail=101%",
+            "now,fail=-1",
+        ] {
             assert!(bad.parse::<Halt>().is_err(), "{bad}");
         }
     }

@@ -206,7 +206,9 @@ impl Worker<'_> {
             Some(Cause::Stopped) => Fate::CutOff,
             Some(Cause::Timeout) => Fate::Failed(Failure::Timeout(signal)),
             // It wrote where nobody reads any more, which is not its fault.
-            None if signal == Some(SIGPIPE) && self.shared.reader_gone.load(Ordering::Relaxed) => Fate::CutOff,
+            None if signal == Some(SIGPIPE) && self.shared.reader_gone.load(Ordering::Relaxed) => {
+                Fate::CutOff
+            }
             None => Fate::of(status),
         }
     }

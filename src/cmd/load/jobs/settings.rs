@@ -1,0 +1,181 @@
+//! From what was typed to a run of jobs.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::super::settings::pace;
+use crate::app::App;
+use crate::cmd::load::run::Args;
+use crate::cmd::names::flag;
+use crate::config::{self, Config};
+use crate::error::Error;
+use crate::load::jobs::{Form, Limits, Plan, Resume, Retries, Template, count};
+use crate::load::plan::Stop;
+use crate::process;
+use crate::units;
+
+/// Between SIGTERM and SIGKILL, where nothing else is said.
+const GRACE: Duration = Duration::from_secs(5);
+const BACKOFF: Duration = Duration::from_secs(1);
+
+/// What else of `load run` means something for jobs, by the names of the arguments.
+const SHARED: &[&str] =
+    &["requests", "duration", "rate", "stages", "arrivals", "timeout", "grace", "jobs", "command"];
+const JOBS: &[&str] = &[
+    "workers",
+    "null",
+    "shell",
+    "retries",
+    "retry_backoff",
+    "halt",
+    "delay",
+    "max_load",
+    "memfree",
+    "keep_order",
+    "tag",
+    "line_buffer",
+    "ungroup",
+    "results",
+    "joblog",
+    "resume",
+    "resume_failed",
+    "lock",
+];
+const GLOBAL: &[&str] =
+    &["output", "json", "report", "config", "profile", "color", "progress", "quiet", "verbose"];
+
+/// A run, ready to be started.
+#[derive(Debug)]
+pub struct Settings {
+    /// What is done.
+    pub plan: Plan,
+    /// Where the jobs come from.
+    pub input: File,
+    /// Their file, where they can be counted beforehand.
+    file: Option<PathBuf>,
+}
+
+impl Settings {
+    /// # Errors
+    /// Usage errors, and an input that cannot be opened.
+    pub fn resolve(args: &Args, app: &App) -> Result<Settings, Error> {
+        applicable(args)?;
+        let jobs = &args.jobs;
+        if jobs.ungroup && app.console.is_json() {
+            return Err(Error::usage(
+                "--ungroup leaves stdout to the jobs, and --json wants it for the report",
+            ));
+        }
+        let typed = |value: Option<units::Duration>, id| value.filter(|_| args.names.typed(id)).map(|d| d.0);
+        let timeout = typed(args.knobs.timeout, "timeout");
+        if timeout.is_some_and(|timeout| timeout.is_zero()) {
+            return Err(Error::usage("--timeout must be more than 0s"));
+        }
+        let resume = match (jobs.resume, jobs.resume_failed) {
+            (true, _) => Some(Resume::Ended),
+            (_, true) => Some(Resume::Succeeded),
+            _ => None,
+        };
+        let plan = Plan {
+            command: command(args, &app.config)?,
+            search_path: config::search_path(),
+            null: jobs.null,
+            workers: workers(jobs.workers)?,
+            pace: pace(args)?,
+            stop: Stop { requests: args.requests, duration: typed(args.knobs.duration, "duration") },
+            delay: jobs.delay.map_or(Duration::ZERO, |delay| delay.0),
+            limits: Limits { load: jobs.max_load, memory: jobs.memfree.map(|size| size.0) },
+            timeout,
+            grace: typed(args.knobs.grace, "grace").unwrap_or(GRACE),
+            retries: Retries {
+                most: jobs.retries.unwrap_or(0),
+                backoff: jobs.retry_backoff.map_or(BACKOFF, |backoff| backoff.0),
+            },
+            halt: jobs.halt,
+            form: match (jobs.keep_order, jobs.line_buffer, jobs.ungroup) {
+                (true, ..) => Form::InOrder,
+                (_, true, _) => Form::Lines,
+                (.., true) => Form::Inherited,
+                _ => Form::Whole,
+            },
+            tag: jobs.tag,
+            results: jobs.results.clone(),
+            joblog: jobs.joblog.clone().map(|path| (path, resume)),
+            temporary: std::env::temp_dir(),
+        };
+        let path = jobs.jobs.clone().unwrap_or_default();
+        let file = (path != Path::new("-")).then_some(path);
+        Ok(Settings { plan, input: open(file.as_deref())?, file })
+    }
+
+    /// How many jobs there are, if that can be found out without waiting for them.
+    pub fn total(&self) -> Option<u64> {
+        let path = self.file.as_ref().filter(|path| path.is_file())?;
+        let jobs = File::open(path).and_then(|file| count(file, self.plan.null)).ok()?;
+        Some(self.plan.stop.requests.map_or(jobs, |most| jobs.min(most)))
+    }
+}
+
+/// Whoever asks for what only requests have expected something else.
+fn applicable(args: &Args) -> Result<(), Error> {
+    let known = |id: &&str| [SHARED, JOBS, GLOBAL].iter().any(|ids| ids.contains(id));
+    match args.names.all_typed().find(|id| !known(id)) {
+        None => Ok(()),
+        Some("connections") => {
+            Err(Error::usage("--connections has no meaning with --jobs").hint("use --workers"))
+        }
+        Some(id) => Err(Error::usage(format!("{} has no meaning with --jobs", flag(id)))),
+    }
+}
+
+fn workers(wanted: Option<usize>) -> Result<usize, Error> {
+    match wanted {
+        Some(0) => Err(Error::usage("--workers must be at least 1, not 0")),
+        Some(number) => Ok(number),
+        None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+    }
+}
+
+fn open(file: Option<&Path>) -> Result<File, Error> {
+    let opened = match file {
+        Some(path) => File::open(path),
+        None => io::stdin().as_fd().try_clone_to_owned().map(File::from),
+    };
+    let name = file.map_or("stdin".into(), |path| path.display().to_string());
+    opened.map_err(|error| Error::usage(format!("cannot read jobs from {name}")).because(error))
+}
+
+fn command(args: &Args, config: &Config) -> Result<Template, Error> {
+    let jobs = &args.jobs;
+    let sh = || process::find("sh".as_ref(), &config::search_path());
+    let not_found = |error: process::StartError| Error::usage("there is no shell").because(error);
+    let template = match jobs.shell {
+        true => Template::shell(sh().map_err(not_found)?.into(), &jobs.command),
+        false => Template::argv(&jobs.command),
+    };
+    let Some(lock) = &jobs.lock else { return Ok(template) };
+    // What `lock run` does not find would be the failure of each job, not of the command.
+    if let Some(program) = jobs.command.first().filter(|_| !jobs.shell && template.has_one_program()) {
+        process::find(program, &config::search_path())
+            .map_err(|error| super::refused(crate::load::jobs::Error::Start(error)))?;
+    }
+    Ok(template.run_by(&locked(lock, config)?))
+}
+
+/// `hardy lock run NAME --`, with the same config.
+fn locked(name: &OsString, config: &Config) -> Result<Vec<OsString>, Error> {
+    let hardy = std::env::current_exe();
+    let hardy =
+        hardy.map_err(|error| Error::unknown("cannot find hardy itself, for --lock").because(error))?;
+    let path = config.path.clone().unwrap_or_else(|| "none".into());
+    let mut words: Vec<OsString> = vec![hardy.into(), "--config".into(), path.into()];
+    if let Some(profile) = config.chosen_profile() {
+        words.extend(["--profile".into(), profile.into()]);
+    }
+    words.extend(["lock".into(), "run".into(), name.clone(), "--".into()]);
+    Ok(words)
+}
