@@ -43,7 +43,8 @@ soak:
 		$(CARGO) test --locked --profile soak --test cli -- lock::soak --nocapture --test-threads 1
 
 bench:
-	@tests/setup/install $(BUILDS) wrk nginx:nginx-light go:golang-go etcdctl:etcd-client etcd:etcd-server taskset:util-linux h2load:nghttp2-client
+	@tests/setup/install $(BUILDS) wrk nginx:nginx-light go:golang-go etcdctl:etcd-client etcd:etcd-server taskset:util-linux \
+		h2load:nghttp2-client parallel:parallel xargs:findutils
 	$(CARGO) bench --locked --bench breaker -- --noplot
 	$(CARGO) bench --locked --bench peers
 

@@ -7,6 +7,7 @@
 
 mod breaker;
 mod floor;
+mod jobs;
 mod load_http2;
 mod lock;
 mod process;
@@ -96,6 +97,9 @@ fn main() {
     }
     if wanted("load_http2") {
         rows.extend(load_http2::rows());
+    }
+    if wanted("jobs") {
+        rows.extend(jobs::rows());
     }
     rows.iter().for_each(Row::print);
     println!("\n| what | measured | goal |");

@@ -6,6 +6,7 @@ mod config;
 mod etcd;
 mod fixtures;
 mod layers;
+mod load;
 mod lock;
 mod pages;
 mod probe;

@@ -313,7 +313,11 @@ mod tests {
         assert_eq!((found.ended.status, found.ended.cause), (Status::Exited(0), None));
         assert!(is_gone(&found.out));
         // It holds the pipe for as long as it lives.
-        let found = sh("setsid sh -c 'echo $$; exec sleep 60' & sleep 0.2", rules(&alarm));
+        let directory = tempfile::tempdir().unwrap();
+        let ready = directory.path().join("ready");
+        let daemon = format!("setsid sh -c 'echo $$; echo >{}; exec sleep 60' &", ready.display());
+        let script = format!("{daemon} until test -s {}; do sleep 0.01; done", ready.display());
+        let found = sh(&script, rules(&alarm));
         assert!(!is_gone(&found.out));
         Command::new("kill").arg(found.out.trim()).status().unwrap();
     }

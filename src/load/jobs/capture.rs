@@ -158,7 +158,7 @@ mod tests {
             prop_assert!(text(|take| capture.read(take)) == all);
             let mut spool = Spool::default();
             let places: Vec<Place> =
-                parts.iter().map(|part| spool.put(&captured(&[part.clone()]), &std::env::temp_dir()).unwrap()).collect();
+                parts.iter().map(|part| spool.put(&captured(std::slice::from_ref(part)), &std::env::temp_dir()).unwrap()).collect();
             for (place, part) in places.into_iter().zip(&parts).rev() {
                 prop_assert!(&text(|take| spool.take(place, take)) == part);
             }

@@ -27,6 +27,7 @@ const MOST_WAITING: usize = 100_000;
 /// A system that has no room for another process is asked again after that time, so often.
 const ROOM_AFTER: Duration = Duration::from_millis(100);
 const ROOM_TRIES: u32 = 100;
+const LONGEST_BACKOFF: Duration = Duration::from_secs(3600);
 
 /// What all workers of a run have.
 pub struct Shared {
@@ -169,7 +170,7 @@ impl Worker<'_> {
             if tries == retries.most || job.too_long || self.shared.alarm.is_raised(Level::Soon) {
                 return last;
             }
-            let backoff = retries.backoff.saturating_mul(1 << tries.min(16));
+            let backoff = retries.backoff.saturating_mul(1 << tries.min(16)).min(LONGEST_BACKOFF);
             let jittered = backoff.mul_f64(0.5 + 0.5 * fastrand::f64());
             self.shared.tell(Event::Retrying(job.number, why.to_string()));
             if self.shared.alarm.wait(Level::Soon, jittered) {

@@ -7,9 +7,12 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::super::settings::pace;
+use clap::Args as _;
+
+use super::JobArgs;
 use crate::app::App;
 use crate::cmd::load::run::Args;
+use crate::cmd::load::settings::pace;
 use crate::cmd::names::flag;
 use crate::config::{self, Config};
 use crate::error::Error;
@@ -23,28 +26,7 @@ const GRACE: Duration = Duration::from_secs(5);
 const BACKOFF: Duration = Duration::from_secs(1);
 
 /// What else of `load run` means something for jobs, by the names of the arguments.
-const SHARED: &[&str] =
-    &["requests", "duration", "rate", "stages", "arrivals", "timeout", "grace", "jobs", "command"];
-const JOBS: &[&str] = &[
-    "workers",
-    "null",
-    "shell",
-    "retries",
-    "retry_backoff",
-    "halt",
-    "delay",
-    "max_load",
-    "memfree",
-    "keep_order",
-    "tag",
-    "line_buffer",
-    "ungroup",
-    "results",
-    "joblog",
-    "resume",
-    "resume_failed",
-    "lock",
-];
+const SHARED: &[&str] = &["requests", "duration", "rate", "stages", "arrivals", "timeout", "grace"];
 const GLOBAL: &[&str] =
     &["output", "json", "report", "config", "profile", "color", "progress", "quiet", "verbose"];
 
@@ -122,7 +104,9 @@ impl Settings {
 
 /// Whoever asks for what only requests have expected something else.
 fn applicable(args: &Args) -> Result<(), Error> {
-    let known = |id: &&str| [SHARED, JOBS, GLOBAL].iter().any(|ids| ids.contains(id));
+    let own = JobArgs::augment_args(clap::Command::new("jobs"));
+    let is_own = |id: &str| own.get_arguments().any(|argument| argument.get_id() == id);
+    let known = |id: &str| SHARED.contains(&id) || GLOBAL.contains(&id) || is_own(id);
     match args.names.all_typed().find(|id| !known(id)) {
         None => Ok(()),
         Some("connections") => {

@@ -1,0 +1,4 @@
+//! `hardy load`.
+
+mod jobs;
+mod jobs_ends;
