@@ -13,6 +13,7 @@ mod parts;
 mod report;
 mod request;
 pub mod run;
+mod save;
 mod settings;
 mod stages;
 #[cfg(test)]

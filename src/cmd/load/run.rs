@@ -11,7 +11,7 @@ use super::live::View;
 use super::report::{Report, Subject};
 use super::settings::{Prepared, Settings};
 use super::stages::Stages;
-use super::{jobs, request};
+use super::{jobs, request, save};
 use crate::app::App;
 use crate::cmd::names::Names;
 use crate::complete;
@@ -19,10 +19,12 @@ use crate::config::LoadKnobs;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::http::lookup::Override;
+use crate::load::condition::Condition;
 use crate::load::guard::{Guard, WhenOpen};
 use crate::load::outcome::{Outcome, Snapshot};
 use crate::load::run::{Judge, run as execute};
 use crate::load::schedule::Arrivals;
+use crate::load::watch::Watch;
 use crate::probe::expect::StatusRange;
 use crate::units::Rate;
 
@@ -81,6 +83,18 @@ pub struct Args {
     /// Statuses that are good: 200, 2xx or 200-204 [default: 200-399]
     #[arg(long, value_name = "STATUS", value_delimiter = ',', help_heading = "Verdict")]
     pub(super) expect_status: Vec<StatusRange>,
+    /// Exit 1 if this holds: p99>200ms, error_rate>=1%, rate<900/s, failed>0, ... [repeatable]
+    ///
+    /// Quantiles (p50 to p99.99), mean and max are those of response times, success and failure together, and of service
+    /// times in the closed loop. A quantile of too few requests says nothing: that is exit 3, never a pass.
+    #[arg(long, value_name = "CONDITION", help_heading = "Verdict")]
+    pub(super) fail_if: Vec<Condition>,
+    /// End the run as soon as a --fail-if is lost
+    #[arg(long, requires = "fail_if", help_heading = "Verdict")]
+    pub(super) fail_fast: bool,
+    /// Keep the whole run in this file, with its histograms, for `load compare`
+    #[arg(long, value_name = "FILE", help_heading = "Verdict")]
+    pub(super) save: Option<PathBuf>,
     /// Put a circuit breaker, with the settings of the config, in front of the run
     #[arg(long, help_heading = "Verdict", hide_short_help = true)]
     pub(super) breaker: bool,
@@ -169,14 +183,19 @@ pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
     }
     let settings = Settings::resolve(&args, &app.config).await?;
     settings.warnings.iter().for_each(|warning| app.console.warn(warning));
+    let mut file = args.save.as_deref().map(save::open).transpose()?;
     let guard = settings.breaker.map(|(config, when_open)| Guard::new(config, when_open));
+    let watch = args.fail_fast.then(|| Watch::new(args.fail_if.clone()));
     let started_at = format!("{:.3}", Timestamp::now());
-    let outcome = once(&settings.run, guard, app).await?;
+    let outcome = once(&settings.run, (guard, watch), app).await?;
+    if let Some(file) = &mut file {
+        file.keep(&outcome, &settings.run)?;
+    }
     let subject = Subject {
         target: settings.run.target.clone(),
         started_at,
         connections: settings.run.plan.workers as u64,
-        fail_if: Vec::new(),
+        fail_if: args.fail_if,
         settings: asked::of(&settings.run),
         plots: !app.console.is_quiet(),
     };

@@ -1,7 +1,7 @@
 //! `hardy serve` as its clients see it.
 
 mod answers;
-mod client;
+pub mod client;
 mod drain;
 mod faults;
 mod files;
