@@ -199,8 +199,10 @@ impl Thread<'_> {
     fn pause(&mut self, worker: usize) {
         let connection = &mut self.connections[worker];
         connection.wake_at = Some(self.now + connection.longer_pause());
-        if self.is_open_loop {
+        if self.is_open_loop && self.over.is_none() {
             self.spare.push(worker);
+            // Something may be due that found nobody.
+            self.due.get_or_insert(self.now);
         }
     }
 
