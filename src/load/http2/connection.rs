@@ -1,13 +1,15 @@
 //! Keeps one connection up: opens it when its time has come, and again when it is lost or told to go away.
 //!
 //! Each attempt that fails fails one request of every worker that waits for it, and the next one comes after a while
-//! that doubles from 10 ms to 1 s. So does one whose predecessor was lost before it brought any answer.
+//! that doubles from 10 ms to 1 s. So does one whose predecessor was lost before it brought any answer. A connection over
+//! which nothing at all came from when a request was sent until it timed out is given up: its peer may be gone without
+//! a word.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -49,6 +51,8 @@ pub(super) struct Session {
     /// Whether any answer came over it.
     pub(super) answered: Cell<bool>,
     fate: Rc<Fate>,
+    /// Whoever drives it.
+    driver: Cell<Option<Waker>>,
 }
 
 /// One worker's leave to use a stream of a session.
@@ -80,6 +84,19 @@ impl Session {
         self.sender.borrow_mut()
     }
 
+    /// Bytes that came so far.
+    pub(super) fn heard(&self) -> u64 {
+        self.fate.heard.get()
+    }
+
+    /// Takes no more requests.
+    pub(super) fn give_up(&self) {
+        self.open.set(false);
+        if let Some(driver) = self.driver.take() {
+            driver.wake();
+        }
+    }
+
     pub(super) fn blame(&self, error: &h2::Error) -> Reason {
         blame::http(error, self.fate.lost.get())
     }
@@ -91,6 +108,7 @@ impl Connection {
         let seen = self.failures.get();
         while !desk.is_over() {
             if let Some(session) = &*self.session.borrow()
+                && session.is_open()
                 && session.joined.get() < session.limit.get()
             {
                 session.joined.set(session.joined.get() + 1);
@@ -134,14 +152,14 @@ pub(super) async fn keep(desk: Rc<Desk>, index: usize) {
             return;
         }
         let opened = tokio::time::timeout(desk.plan.timeout, open(&desk, desk.way(index) + attempt)).await;
-        let answered = match opened.unwrap_or(Err(Reason::ConnectTimeout)) {
+        let calm = match opened.unwrap_or(Err(Reason::ConnectTimeout)) {
             Ok((machine, session)) => use_up(connection, machine, session).await,
             Err(reason) => {
                 connection.failed(reason);
                 false
             }
         };
-        if answered {
+        if calm {
             backoff = FIRST_BACKOFF;
         } else {
             tokio::time::sleep(backoff).await;
@@ -172,7 +190,7 @@ async fn open(desk: &Desk, turn: usize) -> Result<(Machine, Rc<Session>), Reason
         if let Poll::Ready(ended) = Pin::new(&mut machine).poll(context) {
             let reason = match ended {
                 // Whatever it said, it was not how HTTP/2 begins.
-                _ if fate.heard.get() => Reason::HttpProtocol,
+                _ if fate.heard.get() > 0 => Reason::HttpProtocol,
                 Ok(()) => Reason::Closed,
                 Err(error) => blame::http(&error, fate.lost.get()),
             };
@@ -192,28 +210,32 @@ async fn open(desk: &Desk, turn: usize) -> Result<(Machine, Rc<Session>), Reason
         open: Cell::new(true),
         answered: Cell::new(false),
         fate,
+        driver: Cell::new(None),
     };
     Ok((machine, Rc::new(session)))
 }
 
 /// Drives a connection until it takes no more requests. What is under way on it then goes on without us.
-/// Whether it brought any answer.
+/// Whether another one may follow at once: it brought an answer, or it took its time.
 async fn use_up(connection: &Connection, mut machine: Machine, session: Rc<Session>) -> bool {
     connection.session.replace(Some(session.clone()));
     connection.changed.notify_waiters();
     let ended = poll_fn(|context| {
         let ended = Pin::new(&mut machine).poll(context).is_ready();
-        // The peer said farewell, or all numbers of streams are used up.
-        if ended || matches!(session.sender().poll_ready(context), Poll::Ready(Err(_))) {
+        // We have given it up, the peer said farewell, or all numbers of streams are used up.
+        if ended || !session.is_open() || matches!(session.sender().poll_ready(context), Poll::Ready(Err(_)))
+        {
             return Poll::Ready(ended);
         }
         connection.allow(&session);
+        session.driver.set(Some(context.waker().clone()));
         Poll::Pending
     })
     .await;
+    let given_up = !session.is_open();
     connection.close(&session);
     if !ended {
         tokio::task::spawn_local(machine);
     }
-    session.answered.get()
+    session.answered.get() || given_up
 }

@@ -89,6 +89,7 @@ async fn answer(
     mut stream: SendStream<Bytes>,
     deadline: &mut Deadline,
 ) -> Result<u16, Reason> {
+    let heard = session.heard();
     let mut whole = pin!(whole(response));
     let result = poll_fn(|context| match whole.as_mut().poll(context) {
         Poll::Ready(result) => Poll::Ready(result.map_err(|error| session.blame(&error))),
@@ -96,6 +97,9 @@ async fn answer(
     })
     .await;
     if result == Err(Reason::Timeout) {
+        if session.heard() == heard {
+            session.give_up();
+        }
         stream.send_reset(h2::Reason::CANCEL);
     }
     result

@@ -28,8 +28,8 @@ pub(super) struct Traffic {
 pub(super) struct Fate {
     /// Why it was lost, if it was.
     pub(super) lost: Cell<Option<Reason>>,
-    /// Whether anything came over it.
-    pub(super) heard: Cell<bool>,
+    /// Bytes that came over it.
+    pub(super) heard: Cell<u64>,
 }
 
 /// One connection, above TLS where there is any.
@@ -65,7 +65,7 @@ impl AsyncRead for Wire {
         let result = Pin::new(&mut self.carrier).poll_read(context, into);
         let bytes = into.filled().len() - before;
         self.traffic.received.set(self.traffic.received.get() + bytes);
-        self.fate.heard.set(self.fate.heard.get() || bytes > 0);
+        self.fate.heard.set(self.fate.heard.get() + bytes as u64);
         self.note(&result);
         result
     }
