@@ -2,15 +2,14 @@
 
 use std::io::{self, ErrorKind};
 
-use rustix::io::Errno;
-use rustls::{AlertDescription, CertificateError};
+use rustls::AlertDescription;
 
-use crate::http::{NoRoots, Untrusted};
+use crate::http::tls_reason;
 use crate::reason::Reason;
 
 /// Why no connection came about.
 pub(super) fn connect(error: &io::Error) -> Reason {
-    own(error).unwrap_or(match error.kind() {
+    Reason::local(error).unwrap_or(match error.kind() {
         ErrorKind::TimedOut => Reason::ConnectTimeout,
         ErrorKind::HostUnreachable => Reason::ConnectUnreachable,
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => Reason::ConnectReset,
@@ -20,7 +19,7 @@ pub(super) fn connect(error: &io::Error) -> Reason {
 
 /// Why TLS did not come about.
 pub(super) fn handshake(error: &io::Error) -> Reason {
-    own(error).or_else(|| tls(error)).unwrap_or(match error.kind() {
+    Reason::local(error).or_else(|| tls(error)).unwrap_or(match error.kind() {
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => Reason::ConnectReset,
         _ => Reason::TlsHandshake,
     })
@@ -28,7 +27,7 @@ pub(super) fn handshake(error: &io::Error) -> Reason {
 
 /// Why a connection that stood was lost.
 pub(super) fn lost(error: &io::Error) -> Reason {
-    own(error).or_else(|| tls(error)).unwrap_or(match error.kind() {
+    Reason::local(error).or_else(|| tls(error)).unwrap_or(match error.kind() {
         ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => Reason::ConnectReset,
         ErrorKind::TimedOut => Reason::Timeout,
         _ => Reason::Closed,
@@ -49,51 +48,23 @@ pub(super) fn http(error: &h2::Error, wire: Option<Reason>) -> Reason {
 
 /// Why this host could not even begin.
 pub(super) fn local(error: &io::Error) -> Reason {
-    own(error).unwrap_or(Reason::LocalResources)
-}
-
-/// The faults of this host among the errors of the operating system.
-fn own(error: &io::Error) -> Option<Reason> {
-    let errno = Errno::from_raw_os_error(error.raw_os_error()?);
-    Some(match errno {
-        Errno::MFILE | Errno::NFILE => Reason::LocalDescriptors,
-        Errno::ADDRNOTAVAIL => Reason::LocalPorts,
-        Errno::NETUNREACH | Errno::NETDOWN | Errno::AFNOSUPPORT => Reason::LocalNetwork,
-        Errno::ACCESS | Errno::PERM => Reason::LocalPermission,
-        Errno::NOMEM | Errno::NOBUFS => Reason::LocalResources,
-        _ => return None,
-    })
+    Reason::local(error).unwrap_or(Reason::LocalResources)
 }
 
 fn tls(error: &io::Error) -> Option<Reason> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     Some(match error {
-        rustls::Error::InvalidCertificate(error) => certificate(error),
-        rustls::Error::Other(other) if other.0.is::<NoRoots>() => Reason::LocalRoots,
-        rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => Reason::TlsClientCertificate,
         // The peer knows other protocols, and not HTTP/2.
         rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => Reason::HttpProtocol,
-        _ => Reason::TlsHandshake,
+        error => tls_reason(error),
     })
-}
-
-fn certificate(error: &CertificateError) -> Reason {
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Reason::TlsCertificateExpired,
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            Reason::TlsCertificateNotYetValid
-        }
-        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-            Reason::TlsCertificateName
-        }
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => Reason::TlsCertificateUntrusted,
-        CertificateError::Other(other) if other.0.is::<Untrusted>() => Reason::TlsCertificateUntrusted,
-        _ => Reason::TlsCertificateInvalid,
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use rustix::io::Errno;
+    use rustls::CertificateError;
+
     use super::*;
 
     #[test]

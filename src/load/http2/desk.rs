@@ -28,9 +28,6 @@ use crate::reason::Reason;
 /// Between two looks at the clock and at what is asked of the thread.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// A request that was due in the last moment may still be sent in this time after the end.
-const LAST_MOMENT: Duration = Duration::from_millis(10);
-
 /// What is to be done next.
 pub(super) enum Next {
     Send(Due),
@@ -85,14 +82,6 @@ impl Desk {
     pub(super) fn new(load: &Http2, seat: Seat) -> Rc<Desk> {
         let workers = seat.workers.len();
         let plan = seat.plan.clone();
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let ends = match &plan.pace {
-            Pace::Closed => plan.stop.duration,
-            Pace::Open(schedule) => {
-                let ends = [plan.stop.duration, schedule.length()].into_iter().flatten().min();
-                ends.map(|ends| ends.saturating_add(LAST_MOMENT))
-            }
-        };
         let streams = load.streams.max(1);
         Rc::new(Desk {
             clock: seat.clock,
@@ -108,7 +97,7 @@ impl Desk {
             under_way: Cell::new(0),
             here: Cell::new(workers),
             everyone_left: Notify::new(),
-            ends: ends.map_or(u64::MAX, nanos),
+            ends: seat.turns.end(),
             over_since: Cell::new(None),
             seat: RefCell::new(seat),
             plan,
@@ -143,7 +132,7 @@ impl Desk {
     pub(super) fn ask(&self, now: u64) -> Next {
         let seat = &mut *self.seat.borrow_mut();
         loop {
-            if self.is_over() || seat.control.is_stopped() || now >= self.ends {
+            if self.is_over() || seat.control.is_stopped() {
                 break;
             }
             match seat.turns.next(now) {
