@@ -106,6 +106,7 @@ fn prepare(
         books: Mutex::new(Books::new(joblog, plan.halt)),
         printer: Mutex::new(Printer::new(sink, in_order, plan.temporary.clone())),
         reader_gone: AtomicBool::new(false),
+        short_of_room: AtomicBool::new(false),
         program,
         events,
         plan,

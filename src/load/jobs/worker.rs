@@ -45,6 +45,8 @@ pub struct Shared {
     pub printer: Mutex<Printer>,
     /// Nobody reads it any more.
     pub reader_gone: AtomicBool,
+    /// There was no room for another process once, which is told once.
+    pub short_of_room: AtomicBool,
     /// Who wants to hear of it.
     pub events: Option<UnboundedSender<Event>>,
 }
@@ -243,7 +245,7 @@ impl Worker<'_> {
             if !is_short_of_room(&error) || tries == ROOM_TRIES {
                 return Err(self.not_started(StartError::new(name, error)));
             }
-            if tries == 0 {
+            if !self.shared.short_of_room.swap(true, Ordering::Relaxed) {
                 self.shared.tell(Event::Exhausted(error.to_string()));
             }
             if self.shared.alarm.wait(Level::Terminate, ROOM_AFTER) {
