@@ -209,15 +209,18 @@ fn over_time(report: &Report) -> Vec<Chart> {
         || parts.iter().flat_map(|part| [part.p50_us, part.max_us]).flatten().map(|us| us.max(1) as f64);
     if let (Some(least), Some(most)) = (times().reduce(f64::min), times().reduce(f64::max)) {
         let at_least_one = |us: Option<u64>| us.map(|us| us.max(1) as f64);
+        let mut lines = vec![line("max", Ink::Third, false, &|part| at_least_one(part.max_us))];
+        // Where most parts have too few samples for it, the rest of the line would be splinters.
+        let counted = |pick: fn(&Part) -> Option<u64>| parts.iter().filter_map(pick).count();
+        if counted(|part| part.p99_us) * 4 >= counted(|part| part.max_us) * 3 {
+            lines.push(line("p99", Ink::Second, false, &|part| at_least_one(part.p99_us)));
+        }
+        lines.push(line("p50", Ink::First, false, &|part| at_least_one(part.p50_us)));
         charts.push(Chart {
             title: if report.mode == Mode::Open { "Response time".into() } else { "Service time".into() },
             x: axis(),
             y: Axis::log(least, most, round_micros),
-            lines: vec![
-                line("max", Ink::Third, false, &|part| at_least_one(part.max_us)),
-                line("p99", Ink::Second, false, &|part| at_least_one(part.p99_us)),
-                line("p50", Ink::First, false, &|part| at_least_one(part.p50_us)),
-            ],
+            lines,
             marks: Vec::new(),
             notes: notes.clone(),
         });

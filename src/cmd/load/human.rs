@@ -192,7 +192,7 @@ fn seconds(seconds: f64) -> String {
 
 /// A time on an axis, where round numbers need no fraction.
 pub fn tick(seconds: f64) -> String {
-    if seconds < 60.0 { format!("{}s", (seconds * 100.0).round() / 100.0) } else { self::seconds(seconds) }
+    if seconds < 60.0 { format!("{}s", (seconds * 10.0).round() / 10.0) } else { self::seconds(seconds) }
 }
 
 fn details(out: &mut Human<'_>, report: &Report) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use super::human::tail;
+use super::human::{tail, tick};
 use super::settings::Prepared;
 use crate::load::outcome::Snapshot;
 use crate::load::plan::{Pace, Plan};
@@ -60,11 +60,12 @@ impl View {
 
     /// A bar and what is left where the end is known; else how long it has been going on.
     fn progress(&self, snapshot: &Snapshot, width: usize) -> String {
-        let elapsed = brief(snapshot.elapsed);
+        let elapsed = tick(snapshot.elapsed.as_secs_f64());
         let state = if snapshot.warm_up { "warming up, " } else { "" };
         let Some(done) = self.done(snapshot) else { return cut(&format!("{state}{elapsed}"), width) };
         let left = match self.left(snapshot, done) {
-            Some(left) => format!(", {} left", brief(left)),
+            // Nobody wants to see tenths of what is estimated.
+            Some(left) => format!(", {} left", tick(left.as_secs_f64().ceil())),
             None => String::new(),
         };
         let text = format!("  {:>3.0}%  {state}{elapsed}{left}", done * 100.0);
@@ -87,13 +88,8 @@ impl View {
         let by_time = self.duration.map(|all| all.saturating_sub(snapshot.elapsed));
         let seconds = snapshot.elapsed.as_secs_f64() * (1.0 - done) / done;
         let by_share = Duration::try_from_secs_f64(seconds).ok().filter(|_| done > 0.0);
-        by_share.into_iter().chain(by_time).min().map(whole_seconds)
+        by_share.into_iter().chain(by_time).min()
     }
-}
-
-/// Nobody wants to see tenths of what is estimated.
-fn whole_seconds(time: Duration) -> Duration {
-    if time.as_secs() < 10 { time } else { Duration::from_secs(time.as_secs()) }
 }
 
 fn now(out: &Human<'_>, snapshot: &Snapshot) -> String {
