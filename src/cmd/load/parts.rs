@@ -69,6 +69,10 @@ pub struct Generator {
     pub cpu_s: f64,
     /// Requests sent more than 1 ms after they were due; null in the closed loop.
     pub late_over_1ms: Option<u64>,
+    /// How often a worker sat out for want of a file descriptor.
+    pub benched: u64,
+    /// The most memory that this process had so far; null where the kernel does not tell.
+    pub peak_rss_bytes: Option<u64>,
     /// What of hardy's own may have bounded the result; null when nothing did.
     pub bottleneck: Option<Bottleneck>,
 }

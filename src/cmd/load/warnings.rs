@@ -22,6 +22,13 @@ pub fn of(report: &Report) -> Vec<String> {
         )),
         None => {}
     }
+    if report.generator.benched > 0 {
+        all.push(
+            "this process may not open more files, and went on with fewer connections; raise the limit (ulimit -n) \
+             or take fewer"
+                .to_owned(),
+        );
+    }
     if report.unsent > 0 {
         all.push(format!("{} due and never sent", were(report.unsent)));
     }

@@ -13,14 +13,17 @@ use crate::support::{Process, Run, hardy};
 fn under_way(server: &Server, args: &[&str]) -> Process {
     let mut command = hardy();
     command.args(["load", "run", "--json", &server.urls[0]]).args(args).stdout(Stdio::piped());
+    let before = served(server);
     let process = Process::start(&mut command);
-    crate::support::wait_for("the first requests", || {
-        let metrics = server.metrics();
-        let served = metrics.lines().filter(|line| line.starts_with("hardy_serve_requests_total"));
-        let count: f64 = served.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum();
-        (count > 3.0).then_some(())
-    });
+    crate::support::wait_for("the first requests", || (served(server) > before + 3.0).then_some(()));
     process
+}
+
+/// Requests that the server has seen so far.
+fn served(server: &Server) -> f64 {
+    let metrics = server.metrics();
+    let requests = metrics.lines().filter(|line| line.starts_with("hardy_serve_requests_total"));
+    requests.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
 fn with_metrics(args: &[&str]) -> Server {
@@ -77,7 +80,7 @@ fn a_breaker_ends_a_hopeless_run() {
 
 #[test]
 fn a_breaker_sheds_until_the_server_recovers() {
-    let server = server(&["--fault", "first=500:503"]);
+    let server = server(&["--fault", "window=0s..2s:503"]);
     let directory = tempfile::tempdir().unwrap();
     let config = directory.path().join("hardy.toml");
     std::fs::write(&config, "[profile.default.breaker]\ncooldown = \"300ms\"\nwindow = \"1s\"\n").unwrap();

@@ -5,6 +5,7 @@ mod jobs;
 mod jobs_ends;
 mod limits;
 mod refused;
+mod requests;
 mod truth;
 mod verdicts;
 
