@@ -19,6 +19,7 @@
 //! - [`breaker`], [`histogram`]: the circuit breaker and the latencies, as pure values; time comes in as an argument
 //! - [`address`], [`reason`]: where a target is; why a call failed
 //! - [`process`]: a command in a process group of its own, and the watchdog that ends it in time
+//! - [`limits`]: what the kernel lets this process have
 //! - [`clock`]: time that goes on while the machine sleeps
 //! - [`metrics`], [`units`], [`text`]: Prometheus text; durations and sizes as people write them; foreign text made harmless
 
@@ -34,6 +35,7 @@ pub mod error;
 pub mod exit;
 pub mod histogram;
 pub mod http;
+pub mod limits;
 pub mod load;
 pub mod lock;
 pub mod metrics;

@@ -324,6 +324,7 @@ mod tests {
             unsent: 7,
             end: End::Done,
             busiest: 0.5,
+            peak_memory: None,
         };
         assert_eq!(condition("unsent>6").holds_for(&run), Some(true));
         let measured = |text| condition(text).measured(&run);

@@ -334,6 +334,7 @@ mod tests {
             unsent: 1000 - requests,
             end: End::Done,
             busiest,
+            peak_memory: None,
         }
     }
 

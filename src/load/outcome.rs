@@ -23,6 +23,8 @@ pub struct Outcome {
     pub end: End,
     /// Of one processor, how much the busiest thread used: 1 is all of it.
     pub busiest: f64,
+    /// The most memory, in bytes, that this process had so far; `None` where the kernel does not tell.
+    pub peak_memory: Option<u64>,
 }
 
 /// What ended a run.

@@ -17,6 +17,7 @@ use super::plan::{Pace, Plan};
 use super::recorder::{Recorder, SHOWN_EVERY, Shown};
 use super::timeline::Timeline;
 use super::turns::{Tickets, Turns};
+use crate::limits;
 
 /// What one thread of a run gets, and owns.
 #[derive(Debug)]
@@ -296,6 +297,7 @@ impl Books {
             unsent: last.backlog,
             end,
             busiest: if now > 0 { self.busy as f64 / now as f64 } else { 0.0 },
+            peak_memory: limits::peak_memory(),
             totals: self.totals,
             timeline: self.timeline,
         }

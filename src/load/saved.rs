@@ -279,6 +279,7 @@ mod tests {
             unsent: 3,
             end: End::Hopeless("p99>1ms".into()),
             busiest: 0.25,
+            peak_memory: None,
         }
     }
 

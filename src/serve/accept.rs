@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +14,7 @@ use super::event::{Event, Events};
 use super::io::Socket;
 use super::listen::{Accepting, Listener};
 use super::shared::Shared;
+use crate::limits;
 
 /// Connections that an admin listener may have.
 const ADMIN_CONNECTIONS: usize = 256;
@@ -24,11 +24,7 @@ const OTHER_FILES: u64 = 64;
 
 /// Raises the limit of open files as far as this process may, and says so if that is not enough.
 pub(super) fn raise_open_files(connections: usize, events: &Events) {
-    let limit = getrlimit(Resource::Nofile);
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    // A limit that cannot be raised stays what it is.
-    let _ = setrlimit(Resource::Nofile, raised);
-    if let Some(files) = getrlimit(Resource::Nofile).current
+    if let Some(files) = limits::raise_open_files()
         && files < connections as u64 + OTHER_FILES
     {
         events.send(Event::FewFiles { files, connections });

@@ -104,6 +104,8 @@ impl Generator {
             busiest: rounded(outcome.busiest),
             cpu_s: seconds(outcome.totals.cpu),
             late_over_1ms: open.then_some(late_over_1ms),
+            benched: outcome.totals.benched,
+            peak_rss_bytes: outcome.peak_memory,
             bottleneck,
         }
     }

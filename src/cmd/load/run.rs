@@ -19,6 +19,7 @@ use crate::config::LoadKnobs;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::http::lookup::Override;
+use crate::limits;
 use crate::load::condition::Condition;
 use crate::load::guard::{Guard, WhenOpen};
 use crate::load::outcome::{Outcome, Snapshot};
@@ -183,6 +184,7 @@ pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
     }
     let settings = Settings::resolve(&args, &app.config).await?;
     settings.warnings.iter().for_each(|warning| app.console.warn(warning));
+    limits::raise_open_files();
     let mut file = args.save.as_deref().map(save::open).transpose()?;
     let guard = settings.breaker.map(|(config, when_open)| Guard::new(config, when_open));
     let watch = args.fail_fast.then(|| Watch::new(args.fail_if.clone()));

@@ -59,7 +59,16 @@ fn batch(open: bool, samples: &[(Sample, Answer)]) -> Batch {
 
 fn outcome(open: bool, totals: Batch, timeline: Timeline, elapsed: Duration) -> Outcome {
     let offered = open.then_some(totals.requests());
-    Outcome { totals, timeline, elapsed, offered, unsent: 0, end: End::Done, busiest: 0.41 }
+    Outcome {
+        totals,
+        timeline,
+        elapsed,
+        offered,
+        unsent: 0,
+        end: End::Done,
+        busiest: 0.41,
+        peak_memory: None,
+    }
 }
 
 /// Windows of a quarter of a second with the same in each.
