@@ -64,6 +64,20 @@ fn what_a_job_leaves_in_its_group_is_ended_with_it() {
 }
 
 #[test]
+fn what_is_ended_with_its_job_is_asked_first() {
+    let directory = tempfile::tempdir().unwrap();
+    let (ready, asked) = (directory.path().join("ready"), directory.path().join("asked"));
+    let rest = format!("trap 'echo >{}; exit' TERM; echo >{}", asked.display(), ready.display());
+    let script = format!(
+        "({rest}; while :; do sleep 0.01; done) & until test -e {}; do sleep 0.01; done; exit 0",
+        ready.display()
+    );
+    let run = jobs("x\n", &["--grace", "10m", "--", "sh", "-c", &script]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert!(asked.exists(), "{run:?}");
+}
+
+#[test]
 fn a_halt_now_ends_what_runs_and_soon_waits_for_it() {
     let nap = nap(3);
     let script = format!("test {{}} = 1 && exit 1; test {{}} = 2 && exec sleep {nap}; echo {{}}");
