@@ -17,7 +17,8 @@ use super::{Buckets, Histogram, LONGEST_US, empty, merge_into};
 const LONGEST: u64 = 1 << 18;
 /// More samples than any run has; sums of several such counts do not overflow.
 const MOST: u64 = 1 << 53;
-/// Before the zlib stream: a cookie and the length.
+/// Before the zlib stream: this, and its length.
+const PACKED: [u8; 4] = [0x1c, 0x84, 0x93, 0x14];
 const PACKED_HEADER: usize = 8;
 /// Cookie, length, offset, digits, lowest, highest, ratio.
 const HEADER: usize = 40;
@@ -94,7 +95,10 @@ fn packed(buckets: &Buckets) -> Vec<u8> {
 
 fn unpacked(text: &str) -> Result<Buckets, Damaged> {
     let bytes = BASE64.decode(text).map_err(|_| Damaged::Text)?;
-    let stream = bytes.get(PACKED_HEADER..).ok_or(Damaged::Text)?;
+    let (header, stream) = bytes.split_at_checked(PACKED_HEADER).ok_or(Damaged::Text)?;
+    if header[..4] != PACKED || header[4..] != (stream.len() as u32).to_be_bytes() {
+        return Err(Damaged::Text);
+    }
     let mut plain = Vec::new();
     flate2::read::ZlibDecoder::new(stream)
         .take(LONGEST)
@@ -165,10 +169,10 @@ mod tests {
     }
 
     fn packed_bytes(plain: &[u8]) -> Encoded {
-        let mut bytes = vec![0; PACKED_HEADER];
-        let mut zlib = flate2::write::ZlibEncoder::new(&mut bytes, flate2::Compression::fast());
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
         zlib.write_all(plain).unwrap();
-        zlib.finish().unwrap();
+        let stream = zlib.finish().unwrap();
+        let bytes = [&PACKED[..], &(stream.len() as u32).to_be_bytes(), &stream].concat();
         Encoded { count: 0, sum_us: 0, min_us: 0, max_us: 0, v2: BASE64.encode(bytes) }
     }
 

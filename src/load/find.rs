@@ -178,8 +178,11 @@ fn between(low: f64, high: f64) -> f64 {
 
 /// A generator that used more of a processor than this may have been the bottleneck.
 const BUSY: f64 = 0.9;
-/// The rate counts as reached when so many of the requests that were due have ended.
-const REACHED: f64 = 0.95;
+/// The rate counts as reached when so many of the requests that were due have ended: a queue that grows more slowly is
+/// within the resolution.
+const REACHED: f64 = 0.98;
+/// What is said where it does not; the target may not be at fault, where there are too few connections.
+pub const NOT_REACHED: &str = "the rate was not reached";
 
 impl Step {
     /// What a run at this rate says: whether all conditions hold, and what was due has ended.
@@ -207,7 +210,7 @@ fn answer(run: &Outcome, conditions: &[Condition]) -> Answer {
     let (mut failed, unknown) = (with(Some(false)), with(None));
     let due = run.offered.unwrap_or(0) as f64;
     if (run.totals.requests() as f64) < due * REACHED {
-        failed.push("the rate was not reached".to_owned());
+        failed.push(NOT_REACHED.to_owned());
     }
     match () {
         () if !failed.is_empty() && run.busiest > BUSY => Answer::GeneratorBound,
@@ -345,9 +348,9 @@ mod tests {
         let failed = |why: &[&str]| Answer::Failed(why.iter().map(|why| (*why).to_owned()).collect());
         assert_eq!(answer(&run(1000, 9, 20, 0.95)), Answer::Held);
         assert_eq!(answer(&run(1000, 10, 60, 0.5)), failed(&["p99<50ms", "error_rate<1%"]));
-        assert_eq!(answer(&run(949, 0, 20, 0.5)), failed(&["the rate was not reached"]));
-        assert_eq!(answer(&run(949, 0, 20, 0.95)), Answer::GeneratorBound);
-        assert_eq!(answer(&run(0, 0, 20, 0.5)), failed(&["the rate was not reached"]));
+        assert_eq!(answer(&run(979, 0, 20, 0.5)), failed(&[NOT_REACHED]));
+        assert_eq!(answer(&run(979, 0, 20, 0.95)), Answer::GeneratorBound);
+        assert_eq!(answer(&run(0, 0, 20, 0.5)), failed(&[NOT_REACHED]));
         let few = Outcome { offered: Some(50), ..run(50, 0, 20, 0.5) };
         assert_eq!(answer(&few), Answer::TooFew(vec!["p99<50ms".into()]));
         assert_eq!(answer(&Outcome { end: End::Stopped, ..run(50, 0, 20, 0.5) }), Answer::Interrupted);

@@ -1,6 +1,8 @@
-//! `hardy load` against servers whose truth is known.
+//! `hardy load` against servers whose truth is known, with real commands, and with the files that it keeps.
 
+mod compare;
 mod ends;
+mod find;
 mod jobs;
 mod jobs_ends;
 mod limits;

@@ -9,7 +9,6 @@ use super::run::once;
 use super::settings::{Prepared, Settings as RunSettings};
 use crate::app::App;
 use crate::complete;
-use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::load::compare::{Figures, MOST_RUNS, Metric};
@@ -48,7 +47,7 @@ pub struct Args {
     #[arg(long, num_args = 2, value_names = ["A", "B"], add = complete::targets())]
     ab: Vec<String>,
     /// Runs of each, in turn [default: 6]
-    #[arg(long, value_name = "N", requires = "ab")]
+    #[arg(long, value_name = "N")]
     runs: Option<usize>,
     /// Only these: rate, p50, p99 or error-rate [default: all] [repeatable]
     #[arg(
@@ -63,13 +62,28 @@ pub struct Args {
     #[arg(long, value_name = "SHARE", help_heading = "Verdict")]
     floor: Option<Percent>,
     /// End each run after so many requests
-    #[arg(long, short = 'n', value_name = "N", requires = "ab", help_heading = "Load")]
+    #[arg(long, short = 'n', value_name = "N", help_heading = "Load")]
     requests: Option<u64>,
     /// Open loop: send so many per second, whatever comes back
-    #[arg(long, short, value_name = "RATE", requires = "ab", help_heading = "Load")]
+    #[arg(long, short, value_name = "RATE", help_heading = "Load")]
     rate: Option<Rate>,
     #[command(flatten)]
     each: EachArgs,
+}
+
+impl Args {
+    /// A flag that says how runs are made.
+    fn of_runs(&self) -> Option<&'static str> {
+        let typed = |id| self.each.names.typed(id);
+        let flags = [
+            ("--runs", self.runs.is_some()),
+            ("--requests", self.requests.is_some()),
+            ("--rate", self.rate.is_some()),
+            ("--connections", typed("connections")),
+            ("--duration", typed("duration")),
+        ];
+        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    }
 }
 
 /// `--metric`.
@@ -111,7 +125,7 @@ enum Source {
 }
 
 impl Settings {
-    async fn resolve(args: Args, config: &Config) -> Result<Settings, Error> {
+    async fn resolve(mut args: Args, app: &App) -> Result<Settings, Error> {
         let floor = args.floor.map_or(0.05, |Percent(percent)| percent / 100.0);
         let mut metrics: Vec<Metric> = Vec::new();
         for metric in args.metric.iter().map(|metric| metric.engine()) {
@@ -122,17 +136,18 @@ impl Settings {
         if metrics.is_empty() {
             metrics = Metric::ALL.to_vec();
         }
-        let source = match <[String; 2]>::try_from(args.ab) {
+        let source = match <[String; 2]>::try_from(std::mem::take(&mut args.ab)) {
             Ok(targets) => {
                 let runs = args.runs.unwrap_or(6);
                 within_bounds(runs, "--runs")?;
                 let mut run = args.each.run();
                 (run.requests, run.rate) = (args.requests, args.rate);
-                Source::Made { sides: prepared(run, targets, config).await?.into(), runs }
+                Source::Made { sides: prepared(run, targets, app).await?.into(), runs }
             }
             Err(_) => {
-                if let Some(typed) = ["connections", "duration"].iter().find(|id| args.each.names.typed(id)) {
-                    return Err(Error::usage(format!("--{typed} has no meaning for runs that were saved")));
+                if let Some(flag) = args.of_runs() {
+                    return Err(Error::usage(format!("{flag} has no meaning for runs that were saved"))
+                        .hint("make the runs now with --ab A B"));
                 }
                 within_bounds(args.base.len(), "the base")?;
                 within_bounds(args.new.len(), "the new side")?;
@@ -153,18 +168,20 @@ fn within_bounds(runs: usize, what: &str) -> Result<(), Error> {
 async fn prepared(
     mut run: super::run::Args,
     targets: [String; 2],
-    config: &Config,
+    app: &App,
 ) -> Result<[Prepared; 2], Error> {
     let [a, b] = targets;
     run.target = Some(a);
-    let base = RunSettings::resolve(&run, config).await?.run;
+    let base = RunSettings::resolve(&run, &app.config).await?;
     run.target = Some(b);
-    Ok([base, RunSettings::resolve(&run, config).await?.run])
+    let new = RunSettings::resolve(&run, &app.config).await?;
+    new.warnings.iter().for_each(|warning| app.console.warn(warning));
+    Ok([base.run, new.run])
 }
 
 /// Reads the runs, or makes them, and compares.
 pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
-    let settings = Settings::resolve(args, &app.config).await?;
+    let settings = Settings::resolve(args, app).await?;
     let [base, new] = match &settings.source {
         Source::Saved { base, new } => [read(base)?, read(new)?],
         Source::Made { sides, runs } => make(sides, *runs, app).await?,

@@ -213,21 +213,25 @@ impl MetricReport {
         }
     }
 
-    /// Shares, and differences of error rates, both in hundredths.
-    fn percent(change: Option<f64>) -> String {
-        change.map_or_else(|| "-".to_owned(), |change| format!("{:+.1}%", change * 100.0))
+    /// Shares, and differences of error rates in percentage points.
+    fn percent(&self, change: Option<f64>) -> String {
+        match (change, self.of) {
+            (None, _) => "-".to_owned(),
+            (Some(change), Metric::ErrorRate) => format!("{:+.2}pp", change * 100.0),
+            (Some(change), _) => format!("{:+.1}%", change * 100.0),
+        }
     }
 
     fn row(&self) -> Vec<(Option<Tone>, String)> {
         let interval = match self.p {
             None => "-".to_owned(),
-            Some(_) => format!("{}..{}", Self::percent(self.change_low), Self::percent(self.change_high)),
+            Some(_) => format!("{}..{}", self.percent(self.change_low), self.percent(self.change_high)),
         };
         let cells = [
             self.name().to_owned(),
             self.value(self.base),
             self.value(self.new),
-            Self::percent(self.change),
+            self.percent(self.change),
             interval,
             self.p.map_or_else(|| "-".to_owned(), |p| format!("{p:.3}")),
         ];
@@ -303,5 +307,55 @@ impl output::Report for Report {
             result.sample(&[("metric", metric.metric), ("result", metric.result.id())], 1.0);
         }
         vec![change, result]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Report as _;
+
+    fn side(runs: usize, rate: f64) -> Side {
+        let run = |n: usize| Run {
+            source: format!("{n}.json"),
+            rate_per_s: rate + n as f64,
+            p50_us: Some(100_000 + n as u64),
+            p99_us: Some(200_000),
+            error_rate: Some(0.5),
+            busiest: 0.95,
+        };
+        Side { runs: (0..runs).map(run).collect(), settings: Vec::new() }
+    }
+
+    #[test]
+    fn a_report_fits_its_schema_and_a_screen() {
+        let schema = serde_json::to_value(schemars::schema_for!(Report)).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        // The last one has no ratio that is a number.
+        for (base, new) in [
+            (side(6, 123_456.0), side(6, 100_000.0)),
+            (side(1, 5.0), side(1, 5.0)),
+            (side(6, -6.0), side(6, 5.0)),
+        ] {
+            let report = Report::new(base, new, &Metric::ALL, 0.05);
+            let document = serde_json::to_value(&report).unwrap();
+            let errors: Vec<_> =
+                validator.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path())).collect();
+            assert!(errors.is_empty(), "{errors:#?}");
+            let mut text = Vec::new();
+            report.human(&mut Human::new(&mut text, 80, false)).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+            assert_eq!((report.cases().len(), report.metrics().len()), (4, 2));
+        }
+    }
+
+    #[test]
+    fn only_settings_that_differ_are_named() {
+        let run = |target: &str, rate: &str| {
+            BTreeMap::from([("target".to_owned(), target.to_owned()), ("rate".to_owned(), rate.to_owned())])
+        };
+        assert!(differing([run("a", "5/s"), run("b", "5/s")].iter()).is_empty());
+        assert_eq!(differing([run("a", "5/s"), run("a", "6/s"), BTreeMap::new()].iter()), ["rate"]);
     }
 }

@@ -9,7 +9,6 @@ use super::run::once;
 use super::settings::{Prepared, Settings as RunSettings};
 use crate::app::App;
 use crate::complete;
-use crate::config::Config;
 use crate::error::Error;
 use crate::load::condition::Condition;
 use crate::load::find::{Answer, Range, Step, find};
@@ -29,7 +28,7 @@ Examples:
   hardy load find api --slo 'p99<200ms' --start 50/s --max-rate 2000/s -c 200 -d 30s
 
 How it searches:
-  Each trial is a run in the open loop. From --start the rate is doubled while all conditions hold and 95 % of what was
+  Each trial is a run in the open loop. From --start the rate is doubled while all conditions hold and 98 % of what was
   due has ended, or halved while not; then the gap is narrowed. A rate that fails is tried once more. A trial in which
   the generator was the bottleneck ends the search: nothing is concluded from it. Too few connections (-c) look like a
   target that does not reach the rate.
@@ -72,12 +71,16 @@ struct Settings {
 }
 
 impl Settings {
-    async fn resolve(args: Args, config: &Config) -> Result<Settings, Error> {
+    async fn resolve(args: Args, app: &App) -> Result<Settings, Error> {
         let range = range(&args)?;
+        if args.each.names.typed("replay") {
+            return Err(Error::usage("--replay has times of its own, but a search tries rates"));
+        }
         let mut run = args.each.run();
         (run.target, run.rate) = (Some(args.target), Some(Rate(range.start)));
         let arrivals = run.arrivals.map(super::run::ArrivalsArg::engine).unwrap_or_default();
-        let run = RunSettings::resolve(&run, config).await?.run;
+        let RunSettings { run, warnings, .. } = RunSettings::resolve(&run, &app.config).await?;
+        warnings.iter().for_each(|warning| app.console.warn(warning));
         Ok(Settings { run, arrivals, conditions: args.slo, range })
     }
 
@@ -119,7 +122,7 @@ fn range(args: &Args) -> Result<Range, Error> {
 
 /// Searches to the end; each trial is told of as it ends.
 pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
-    let settings = Settings::resolve(args, &app.config).await?;
+    let settings = Settings::resolve(args, app).await?;
     let found = find(settings.range, async |rate, again| {
         let outcome = once(&settings.at(rate), Watch::default(), app).await?;
         let step = Step::of(rate, again, &outcome, &settings.conditions);

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::exit::Verdict;
 use crate::load::condition::Condition;
-use crate::load::find::{Answer, Ended, Found, Range, Step};
+use crate::load::find::{Answer, Ended, Found, NOT_REACHED, Range, Step};
 use crate::metrics::Metric;
 use crate::output::{self, Case, Human, Outcome, Table, Tone};
 use crate::units::brief;
@@ -107,37 +107,35 @@ impl Report {
         }
     }
 
-    /// In one sentence.
-    fn closing(&self) -> String {
+    /// Whether nothing but the rate itself was missed where the search ended.
+    fn lacks_connections(&self) -> bool {
+        let mut failed =
+            self.steps.iter().filter(|step| Some(step.rate_per_s) == self.failed_per_s).peekable();
+        failed.peek().is_some() && failed.all(|step| step.why == [NOT_REACHED])
+    }
+
+    /// What came of it, and what is to be known about that.
+    fn closing(&self) -> [String; 2] {
         let slo = self.slo.join(", ");
-        let held = self.held_per_s.map(rate);
-        let so_far = held.as_ref().map_or("no rate held".to_owned(), |held| format!("{held} held"));
-        match (self.end, held) {
-            (End::Found, Some(held)) => {
-                let failed = self.failed_per_s.map_or("-".to_owned(), rate);
-                format!("{} bears {held} with {slo}; {failed} is too much", self.target)
-            }
-            (End::HighestHeld, Some(held)) => {
-                format!(
-                    "{} bears {held} with {slo}, and perhaps more: --max-rate ended the search",
-                    self.target
-                )
+        let (target, failed) = (&self.target, self.failed_per_s.map_or("any rate".to_owned(), rate));
+        let said = self
+            .held_per_s
+            .map_or("no rate held".to_owned(), |held| format!("{target} bears {}", rate(held)));
+        let (said, more) = match (self.end, self.held_per_s) {
+            (End::Found, Some(_)) => (said, format!("with {slo}; {failed} is too much")),
+            (End::HighestHeld, Some(_)) => {
+                (said, format!("with {slo}, and perhaps more: --max-rate ended the search"))
             }
             (End::TooFew, _) => {
-                format!(
-                    "{so_far}: at lower rates there are too few requests to tell; use a longer --duration"
-                )
+                (said, "there are too few requests to tell: use a longer --duration".to_owned())
             }
-            (End::GeneratorBound, _) => format!("{so_far}: beyond that the generator was the bottleneck"),
-            (End::Interrupted, _) => format!("{so_far} when the search was interrupted"),
+            (End::GeneratorBound, _) => (said, "beyond that the generator was the bottleneck".to_owned()),
+            (End::Interrupted, _) => (said, "the search was interrupted".to_owned()),
             (End::NothingHeld | End::Found | End::HighestHeld, _) => {
-                format!(
-                    "{} does not bear {} with {slo}",
-                    self.target,
-                    self.failed_per_s.map_or("any".to_owned(), rate)
-                )
+                (format!("{target} does not bear {failed}"), format!("with {slo}"))
             }
-        }
+        };
+        [said, more]
     }
 }
 
@@ -223,11 +221,17 @@ impl output::Report for Report {
             Verdict::Bad => Tone::Bad,
             Verdict::Unknown => Tone::Warn,
         };
-        out.line(out.tone(tone, &self.closing()))
+        let [said, more] = self.closing();
+        out.line(out.tone(tone, &said))?;
+        out.line(more)?;
+        if self.lacks_connections() {
+            out.line("the times were good to the end: with more connections (-c) it might bear more")?;
+        }
+        Ok(())
     }
 
     fn cases(&self) -> Vec<Case> {
-        let (reason, message) = (format!("find.{}", self.end.id()), self.closing());
+        let (reason, message) = (format!("find.{}", self.end.id()), self.closing().join(", "));
         let outcome = match self.verdict() {
             Verdict::Good => Outcome::Pass,
             Verdict::Bad => Outcome::Fail { reason, message },
@@ -255,6 +259,73 @@ impl End {
             End::TooFew => "too_few",
             End::GeneratorBound => "generator_bound",
             End::Interrupted => "interrupted",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::output::Report as _;
+
+    fn report(ended: Ended, answer: Answer) -> Report {
+        let failed = || Answer::Failed(vec![NOT_REACHED.to_owned()]);
+        let step = |rate, again, answer| Step {
+            rate,
+            achieved: rate / 2.0,
+            p99: Some(Duration::from_millis(5)),
+            error_rate: Some(0.015),
+            answer,
+            again,
+        };
+        let steps = vec![
+            step(5.0, false, Answer::Held),
+            step(9.5, false, failed()),
+            step(9.5, true, failed()),
+            step(7.0, false, answer),
+        ];
+        let range = Range { start: 5.0, lowest: 1.0, highest: 100.0, resolution: 0.05 };
+        let found = Found { steps, held: Some(5.0), failed: Some(9.5), ended };
+        Report::new("http://h/", &["p99<50ms".parse().unwrap()], range, found)
+    }
+
+    #[test]
+    fn a_report_fits_its_schema_and_a_screen() {
+        let schema = serde_json::to_value(schemars::schema_for!(Report)).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        for (ended, answer, verdict, said) in [
+            (
+                Ended::Found,
+                Answer::Held,
+                Verdict::Good,
+                "http://h/ bears 5.00/s\nwith p99<50ms; 9.50/s is too much\nthe times were good",
+            ),
+            (Ended::HighestHeld, Answer::Held, Verdict::Good, "and perhaps more"),
+            (Ended::NothingHeld, Answer::Held, Verdict::Bad, "http://h/ does not bear 9.50/s\nwith p99<50ms"),
+            (
+                Ended::TooFew,
+                Answer::TooFew(vec!["p99<50ms".into()]),
+                Verdict::Unknown,
+                "use a longer --duration",
+            ),
+            (
+                Ended::GeneratorBound,
+                Answer::GeneratorBound,
+                Verdict::Unknown,
+                "bears 5.00/s\nbeyond that the generator was",
+            ),
+            (Ended::Interrupted, Answer::Interrupted, Verdict::Unknown, "the search was interrupted"),
+        ] {
+            let report = report(ended, answer);
+            let document = serde_json::to_value(&report).unwrap();
+            let errors: Vec<_> =
+                validator.iter_errors(&document).map(|e| format!("{}: {e}", e.instance_path())).collect();
+            assert!(errors.is_empty(), "{errors:#?}");
+            let mut text = Vec::new();
+            report.human(&mut Human::new(&mut text, 80, false)).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            assert!(text.contains(said) && text.lines().all(|line| line.chars().count() <= 80), "{text}");
+            assert_eq!((report.verdict(), report.cases().len(), report.metrics().len()), (verdict, 1, 1));
         }
     }
 }
