@@ -318,6 +318,16 @@ mod tests {
     }
 
     #[test]
+    fn a_replay_is_sent_to_its_end_however_late() {
+        let pace = Pace::Open(Arc::new(Schedule::Times(vec![0, 5, 5])));
+        let turns = &mut all_turns(&plan(pace, 1, Stop::default()))[0];
+        let late = 60_000_000_000;
+        let all: Vec<_> = (0..4).map(|_| turns.next(late)).collect();
+        let now = |due, number| Turn::Now { due, number };
+        assert_eq!(all, [now(0, 0), now(5, 1), now(5, 2), Turn::Over]);
+    }
+
+    #[test]
     fn the_closed_loop_ends_in_time() {
         let stop = Stop { requests: None, duration: Some(Duration::from_millis(5)) };
         let turns = &mut all_turns(&plan(Pace::Closed, 1, stop))[0];

@@ -156,7 +156,11 @@ fn plan(args: &Args, knobs: &LoadKnobs, target: &Target, schedule: Option<Schedu
     if args.requests == Some(0) {
         return Err(Error::usage("--requests must be at least 1, not 0"));
     }
-    let ends = args.requests.is_some() || args.stages.is_some() || schedule.is_some();
+    let requests = match &schedule {
+        Some(Schedule::Times(times)) => Some(args.requests.unwrap_or(u64::MAX).min(times.len() as u64)),
+        _ => args.requests,
+    };
+    let ends = requests.is_some() || args.stages.is_some();
     let pace = match schedule {
         Some(schedule) => Pace::Open(Arc::new(schedule)),
         None => pace(args)?,
@@ -189,7 +193,7 @@ fn plan(args: &Args, knobs: &LoadKnobs, target: &Target, schedule: Option<Schedu
     };
     Ok(Plan {
         pace,
-        stop: Stop { requests: args.requests, duration: duration.map(|d| d.0) },
+        stop: Stop { requests, duration: duration.map(|d| d.0) },
         workers,
         threads: threads(need(knobs.threads, "load.threads")?, workers),
         warm_up,
