@@ -8,21 +8,27 @@ use serde_json::Value;
 use crate::serve::client::Server;
 use crate::support::{Run, hardy, run};
 
-/// Loads a server of its own over HTTP/2, one request after the other, in this directory; method and path of each
-/// request that arrived.
+/// Loads a server of its own, one request after the other, in this directory, over HTTP/1.1 and then over HTTP/2; method
+/// and path of each request that arrived, which must be the same both times.
 fn arrived(directory: &Path, path: &str, args: &[&str]) -> (Run, Vec<String>) {
-    let log = directory.join("access.log");
-    let server = Server::start(&["--tls", "self-signed", "--access-log", log.to_str().unwrap()]);
-    let mut load = hardy();
-    load.args(["load", "run", &server.url(path), "--http2", "--insecure", "-c", "1"]).args(args);
-    let run: Run = load.current_dir(directory).output().unwrap().into();
-    server.stop();
-    let line = |line: &str| {
-        let line: Value = serde_json::from_str(line).unwrap();
-        format!("{} {}", line["method"].as_str().unwrap(), line["path"].as_str().unwrap())
-    };
-    let lines = fs::read_to_string(&log).unwrap().lines().map(line).collect();
-    (run, lines)
+    let both: [(&[&str], &[&str]); 2] = [(&[], &[]), (&["--tls", "self-signed"], &["--http2", "--insecure"])];
+    let [(run, one), (_, two)] = both.map(|(served, sent)| {
+        let log = directory.join("access.log");
+        let _ = fs::remove_file(&log);
+        let server = Server::start(&[&["--access-log", log.to_str().unwrap()], served].concat());
+        let url = server.url(path);
+        let args = [&["load", "run", &url, "-c", "1"], sent, args].concat();
+        let run: Run = hardy().args(args).current_dir(directory).output().unwrap().into();
+        server.stop();
+        (run, fs::read_to_string(&log).unwrap().lines().map(method_and_path).collect())
+    });
+    assert_eq!(one, two, "HTTP/1.1 and HTTP/2");
+    (run, one)
+}
+
+fn method_and_path(line: &str) -> String {
+    let line: Value = serde_json::from_str(line).unwrap();
+    format!("{} {}", line["method"].as_str().unwrap(), line["path"].as_str().unwrap())
 }
 
 #[test]
@@ -47,8 +53,8 @@ fn a_log_is_replayed_in_its_order_and_tells_what_it_left_out() {
     fs::write(directory.path().join("log"), log.concat()).unwrap();
     let (run, lines) = arrived(directory.path(), "/", &["--replay", "log", "--speed", "100"]);
     assert_eq!(lines, ["GET /early", "GET /late"], "{run:?}");
-    assert!(run.stderr.contains("log: 1 lines are no request that can be read, the first of them line 4: x"));
-    assert!(run.stderr.contains("log: 1 requests are neither GET nor HEAD"), "{run:?}");
+    assert!(run.stderr.contains("log: lines that cannot be read: 1, the first of them line 4: x"));
+    assert!(run.stderr.contains("log: requests other than GET and HEAD, left out: 1"), "{run:?}");
     let args = ["--replay", "log", "--speed", "100", "--replay-unsafe"];
     let (run, lines) = arrived(directory.path(), "/", &args);
     assert_eq!(lines, ["GET /early", "POST /post", "GET /late"], "{run:?}");

@@ -223,12 +223,10 @@ impl<'a> Source<'a> {
 fn left_out_lines(left_out: &LeftOut) -> Vec<String> {
     let LeftOut { unreadable, first, not_safe } = left_out;
     let unreadable = first.as_ref().map(|(line, text)| {
-        format!("{unreadable} lines are no request that can be read, the first of them line {line}: {text}")
+        format!("lines that cannot be read: {unreadable}, the first of them line {line}: {text}")
     });
     let not_safe = (*not_safe > 0).then(|| {
-        format!(
-            "{not_safe} requests are neither GET nor HEAD and are left out; --replay-unsafe sends them too"
-        )
+        format!("requests other than GET and HEAD, left out: {not_safe}; --replay-unsafe sends them too")
     });
     unreadable.into_iter().chain(not_safe).collect()
 }

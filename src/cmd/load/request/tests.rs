@@ -163,10 +163,8 @@ fn a_log_gives_requests_and_times() {
     assert_eq!(sent.schedule, Some(Schedule::Times(vec![0])));
     let log = format!("{}/log", case.dir());
     let warnings = [
-        format!("{log}: 1 lines are no request that can be read, the first of them line 2: nonsense"),
-        format!(
-            "{log}: 1 requests are neither GET nor HEAD and are left out; --replay-unsafe sends them too"
-        ),
+        format!("{log}: lines that cannot be read: 1, the first of them line 2: nonsense"),
+        format!("{log}: requests other than GET and HEAD, left out: 1; --replay-unsafe sends them too"),
     ];
     assert_eq!(sent.warnings, warnings);
     let all = ["--replay", "DIR/log", "--replay-unsafe", "--speed", "4", "--body", "x"];
