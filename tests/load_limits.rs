@@ -1,5 +1,7 @@
 //! What a load may take of its process, counted: memory per request, and descriptors.
 
+#![allow(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
 mod counting;
 
 use std::io::{BufRead, BufReader, Read, Write};
