@@ -400,6 +400,14 @@ mod tests {
             let there = all(&base, &new);
             let back = all(&new, &base);
             prop_assert_eq!(verdicts(&there), verdicts(&back).into_iter().map(swapped).collect::<Vec<_>>());
+            for (there, back) in there.metrics.iter().zip(&back.metrics).filter(|(m, _)| m.base != m.new) {
+                prop_assert_eq!(there.p, back.p);
+                let ends = (there.interval.and_then(|i| i.0), back.interval.and_then(|i| i.1));
+                if let (Some(low), Some(high)) = ends {
+                    let mirrored = if there.metric == Metric::ErrorRate { -high } else { 1.0 / (1.0 + high) - 1.0 };
+                    prop_assert!((low - mirrored).abs() <= 1e-9 * (1.0 + low.abs()), "{:?} {:?}", there, back);
+                }
+            }
         }
 
         #[test]
