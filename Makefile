@@ -44,7 +44,7 @@ soak:
 
 bench:
 	@tests/setup/install $(BUILDS) wrk nginx:nginx-light go:golang-go etcdctl:etcd-client etcd:etcd-server taskset:util-linux \
-		h2load:nghttp2-client parallel:parallel xargs:findutils
+		h2load:nghttp2-client hey parallel:parallel xargs:findutils
 	$(CARGO) bench --locked --bench breaker -- --noplot
 	$(CARGO) bench --locked --bench peers
 

@@ -1,11 +1,14 @@
-//! The floor under every HTTP/1.1 server: readiness, one read, one write, nothing in between.
-//! It parses nothing and is no server; it shows how much of a request's cost is the kernel's.
+//! The floor under every HTTP/1.1 server and client: readiness, one read, one write, nothing in between.
+//! They parse nothing and are of no use; they show how much of a request's cost is the kernel's.
 
+use std::io::Write;
 use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 13\r\n\
     date: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\nHello World!\n";
@@ -33,12 +36,42 @@ pub fn run(port: u16) -> rustix::io::Result<()> {
                 continue;
             }
             let Some(stream) = &connections[place] else { continue };
-            match rustix::net::recv(stream, &mut request, rustix::net::RecvFlags::DONTWAIT) {
+            match recv(stream, &mut request, RecvFlags::DONTWAIT) {
                 Ok((0, _)) => connections[place] = None,
-                Ok(_) => drop(rustix::net::send(stream, ANSWER, rustix::net::SendFlags::NOSIGNAL)),
+                Ok(_) => drop(send(stream, ANSWER, SendFlags::NOSIGNAL)),
                 Err(Errno::AGAIN) => {}
                 Err(_) => connections[place] = None,
             }
         }
     }
+}
+
+/// Asks again after every read, for so long; prints how often.
+pub fn load(port: u16, connections: usize, time: Duration) -> rustix::io::Result<()> {
+    let request = format!("GET / HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n\r\n").into_bytes();
+    let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    let mut streams = Vec::new();
+    for place in 0..connections {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("a server");
+        stream.set_nodelay(true).expect("a TCP socket");
+        stream.set_nonblocking(true).expect("a socket");
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&poll, &stream, epoll::EventData::new_u64(place as u64), flags)?;
+        stream.write_all(&request).expect("room for a request");
+        streams.push(stream);
+    }
+    let mut events = Vec::with_capacity(connections);
+    let (mut answer, mut answers, end) = (vec![0; 65536], 0u64, Instant::now() + time);
+    while Instant::now() < end {
+        epoll::wait(&poll, spare_capacity(&mut events), None)?;
+        for event in events.drain(..) {
+            let stream = &streams[event.data.u64() as usize];
+            if recv(stream, &mut answer, RecvFlags::empty()).is_ok_and(|(size, _)| size > 0) {
+                answers += 1;
+                let _ = send(stream, &request, SendFlags::NOSIGNAL);
+            }
+        }
+    }
+    println!("{answers} requests in {time:?}");
+    Ok(())
 }

@@ -1,10 +1,8 @@
 //! Loads over HTTP/2: processor time of the client per request, against a server on the other core.
 
 use std::fs;
-use std::io::Read;
-use std::process::Stdio;
 
-use super::process::{Server, free_port, hardy, on_core};
+use super::process::{Server, cpu_of, free_port, hardy};
 use super::{Goal, Row, median};
 
 const ROUNDS: usize = 5;
@@ -70,24 +68,4 @@ fn theirs_per_request(url: &str) -> f64 {
     let (cpu, text) = cpu_of(&["h2load", "-t1", "-n", &requests, "-c", &connections, "-m", &streams, url]);
     assert!(text.contains(&format!("{REQUESTS} succeeded")), "{text}");
     cpu * 1e6 / REQUESTS as f64
-}
-
-/// Seconds of processor time that a command used on the second core, and what it printed.
-fn cpu_of(command: &[&str]) -> (f64, String) {
-    let mut child =
-        on_core(1, command).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
-    let mut text = String::new();
-    child.stdout.take().expect("stdout is piped").read_to_string(&mut text).expect("text");
-    // What has ended keeps its figures until somebody waits for it.
-    let ticks = loop {
-        let stat =
-            fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("nobody has waited for it");
-        let fields: Vec<&str> = stat.rsplit(')').next().expect("a stat line").split_whitespace().collect();
-        if fields[0] == "Z" {
-            break fields[11..13].iter().map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>();
-        }
-        std::thread::yield_now();
-    };
-    child.wait().expect("it has ended");
-    (ticks / 100.0, text)
 }

@@ -8,6 +8,7 @@
 mod breaker;
 mod floor;
 mod jobs;
+mod load;
 mod load_http2;
 mod lock;
 mod process;
@@ -77,6 +78,12 @@ fn main() {
         floor::run(port.parse().expect("a port")).expect("epoll");
         return;
     }
+    if let [first, port] = arguments.as_slice()
+        && first == "load-floor"
+    {
+        load::run_floor(port.parse().expect("a port"));
+        return;
+    }
     // `cargo bench --bench peers -- lock startup` for some of them.
     let wanted = |group: &str| arguments.is_empty() || arguments.iter().any(|word| word == group);
     println!("\nMachine: {}\n", process::machine());
@@ -94,6 +101,9 @@ fn main() {
     }
     if wanted("lock") {
         rows.extend(lock::rows());
+    }
+    if wanted("load") {
+        rows.extend(load::rows());
     }
     if wanted("load_http2") {
         rows.extend(load_http2::rows());

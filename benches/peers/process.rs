@@ -1,6 +1,7 @@
 //! Starting peers, pinning them, and asking the kernel what they used.
 
 use std::fs;
+use std::io::Read;
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -49,6 +50,26 @@ pub fn status(pid: u32, line: &str) -> f64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
     let found = text.lines().find_map(|l| l.strip_prefix(line)).expect("a known line");
     found.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
+}
+
+/// Seconds of processor time that a command used on the second core, and what it printed.
+pub fn cpu_of(command: &[&str]) -> (f64, String) {
+    let mut child =
+        on_core(1, command).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
+    let mut text = String::new();
+    child.stdout.take().expect("stdout is piped").read_to_string(&mut text).expect("text");
+    // What has ended keeps its figures until somebody waits for it.
+    loop {
+        let stat =
+            fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("nobody has waited for it");
+        let fields: Vec<&str> = stat.rsplit(')').next().expect("a stat line").split_whitespace().collect();
+        if fields[0] == "Z" {
+            let ticks: f64 = fields[11..13].iter().map(|ticks| ticks.parse::<f64>().expect("a number")).sum();
+            child.wait().expect("it has ended");
+            return (ticks / 100.0, text);
+        }
+        std::thread::yield_now();
+    }
 }
 
 /// The command pinned to a core, where there is more than one.
