@@ -59,17 +59,17 @@ pub fn cpu_of(command: &[&str]) -> (f64, String) {
     let mut text = String::new();
     child.stdout.take().expect("stdout is piped").read_to_string(&mut text).expect("text");
     // What has ended keeps its figures until somebody waits for it.
-    loop {
+    let ticks = loop {
         let stat =
             fs::read_to_string(format!("/proc/{}/stat", child.id())).expect("nobody has waited for it");
         let fields: Vec<&str> = stat.rsplit(')').next().expect("a stat line").split_whitespace().collect();
         if fields[0] == "Z" {
-            let ticks: f64 = fields[11..13].iter().map(|ticks| ticks.parse::<f64>().expect("a number")).sum();
-            child.wait().expect("it has ended");
-            return (ticks / 100.0, text);
+            break fields[11..13].iter().map(|ticks| ticks.parse::<f64>().expect("a number")).sum::<f64>();
         }
         std::thread::yield_now();
-    }
+    };
+    child.wait().expect("it has ended");
+    (ticks / 100.0, text)
 }
 
 /// The command pinned to a core, where there is more than one.
