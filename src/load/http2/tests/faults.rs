@@ -125,6 +125,15 @@ async fn a_farewell_in_good_order_loses_nothing() {
     assert!(server.truth.connections() >= 5, "{}", server.truth.connections());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_idle_when_its_connection_leaves_moves_on() {
+    let server = Server::plain(Manners { farewell_after: 10, ..Manners::default() }).await;
+    let stop = Stop { requests: Some(100), duration: Some(Duration::from_secs(20)) };
+    let plan = Plan { pace: open(500.0, Arrivals::Constant), stop, ..plan(4, 0) };
+    all_well(&outcome(plan, http2(&server.endpoint, 2)).await, &server, 100);
+    assert!(server.truth.connections() >= 5, "{}", server.truth.connections());
+}
+
 /// Answers three requests per connection; all others on it are above the last stream of its farewell.
 async fn abrupt(listener: tokio::net::TcpListener, answered: watch::Sender<u64>) {
     while let Ok((stream, _)) = listener.accept().await {
