@@ -8,12 +8,13 @@ HARDY  := target/release/hardy
 # etcd's interface is compiled from its definition.
 BUILDS := cc:build-essential protoc:protobuf-compiler /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
 
-.PHONY: help demo build test soak install bench pages deny
+.PHONY: help demo build test soak fuzz install bench pages deny
 
 help:
 	@echo 'make demo       build the release binary and run the story: a server fails, a breaker copes; a lock'
 	@echo 'make test       formatting, lints, docs, unit tests, black-box tests, man pages, completions'
 	@echo 'make soak       locks under random kills and stops, ten minutes; SEED=N repeats the choice of faults'
+	@echo 'make fuzz       garbage for the reader of HTTP/1.1 answers; SECONDS=N says for how long'
 	@echo 'make bench      ratios against the tools that one would use instead'
 	@echo 'make install    binary, man pages and completions below PREFIX ($(PREFIX))'
 	@echo 'make pages      write man/ and completions/ anew after a change of the command line'
@@ -28,7 +29,7 @@ demo: build
 
 test:
 	@tests/setup/install $(BUILDS) curl openssl ps:procps zsh fish mandoc \
-		etcd:etcd-server etcdctl:etcd-client ip:iproute2 faketime:faketime \
+		etcd:etcd-server etcdctl:etcd-client ip:iproute2 faketime:faketime strace:strace \
 		go:golang-go /usr/share/gocode/src/go.etcd.io/etcd:golang-etcd-server-dev python3 pip3:python3-pip
 	@tests/setup/etcd-3.5
 	$(CARGO) fmt --check
@@ -47,6 +48,12 @@ bench:
 		h2load:nghttp2-client hey parallel:parallel xargs:findutils
 	$(CARGO) bench --locked --bench breaker -- --noplot
 	$(CARGO) bench --locked --bench peers
+
+# Needs no nightly toolchain: coverage without sanitizers is enough, since there is no unsafe code to find.
+fuzz:
+	@tests/setup/install $(BUILDS)
+	RUSTFLAGS='--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1' \
+		$(CARGO) run --locked --release --manifest-path fuzz/Cargo.toml --target $(shell rustc -vV | sed -n 's/host: //p') --bin http1_answer -- -max_total_time=$(or $(SECONDS),60)
 
 install: build
 	install -Dm755 $(HARDY) $(DESTDIR)$(PREFIX)/bin/hardy

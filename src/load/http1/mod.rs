@@ -28,6 +28,7 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+use self::answer::{Answer, Found};
 use self::poll::Poll;
 use self::thread::Thread;
 use super::batch::Sample;
@@ -47,6 +48,23 @@ pub struct Http1 {
     pub requests: Requests,
     /// Whether a connection carries more than one request.
     pub keep_alive: bool,
+}
+
+/// Reads one answer that comes in these parts, to a HEAD or not: its status, once it is whole. The reader by itself, for
+/// those who feed it garbage.
+///
+/// # Errors
+/// What came is not HTTP/1.
+#[allow(clippy::result_unit_err, reason = "there is nothing to say of garbage")]
+pub fn read<'a>(parts: impl IntoIterator<Item = &'a [u8]>, to_head: bool) -> Result<Option<u16>, ()> {
+    let mut answer = Answer::none();
+    answer.expect(to_head);
+    parts.into_iter().for_each(|part| answer.feed(part));
+    match answer.found() {
+        Found::Part => Ok(None),
+        Found::Whole { status, .. } => Ok(Some(status)),
+        Found::Malformed => Err(()),
+    }
 }
 
 impl Transport for Http1 {

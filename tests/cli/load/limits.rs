@@ -41,6 +41,46 @@ fn a_server_that_stops_accepting_is_a_timeout() {
 }
 
 #[test]
+fn a_request_is_two_system_calls_and_a_share_of_a_wait() {
+    let server = server(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    // What starting and connecting takes stands in both.
+    let calls = |requests: &str| {
+        let counts = directory.path().join("counts");
+        let mut strace = Command::new("strace");
+        strace.args(["-f", "-c", "-o"]).arg(&counts).arg(hardy().get_program());
+        strace.args(["load", "run", &server.urls[0], "-c", "64", "-n", requests]).env("HARDY_CONFIG", "none");
+        let run: Run = strace.output().unwrap().into();
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let text = std::fs::read_to_string(&counts).unwrap();
+        let total = text.lines().find(|line| line.ends_with("total")).unwrap();
+        total.split_whitespace().nth(3).unwrap().parse::<f64>().unwrap()
+    };
+    let per_request = (calls("12000") - calls("2000")) / 10_000.0;
+    assert!((2.0..=2.1).contains(&per_request), "{per_request}");
+}
+
+#[test]
+fn without_ports_the_reason_is_ours() {
+    // A network of its own, in which ten connections may be open; one that was closed keeps its port for a minute.
+    let script = r#"
+        ip link set lo up
+        echo '60000 60009' > /proc/sys/net/ipv4/ip_local_port_range
+        "$0" serve --listen 127.0.0.1:8080 >log 2>&1 & server=$!
+        until grep -q listening log; do :; done
+        "$0" load run http://127.0.0.1:8080 -n 200 -c 20 --no-keep-alive --json
+        kill $server
+    "#;
+    let directory = tempfile::tempdir().unwrap();
+    let mut shell = Command::new("unshare");
+    shell.args(["--net", "sh", "-c", script]).arg(hardy().get_program()).current_dir(directory.path());
+    let run: Run = shell.env("HARDY_CONFIG", "none").output().unwrap().into();
+    let data = run.json()["data"].clone();
+    assert_eq!(sum(&data, &["ok", "failed"]), 200, "{run:?}");
+    assert!(data["errors"]["local.ports"].as_u64().unwrap_or(0) > 0, "{run:?}");
+}
+
+#[test]
 fn memory_is_flat() {
     let server = server(&[]);
     let peak = |requests: &str| {
