@@ -128,9 +128,11 @@ async fn a_farewell_in_good_order_loses_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_idle_when_its_connection_leaves_moves_on() {
     let server = Server::plain(Manners { farewell_after: 10, ..Manners::default() }).await;
-    let stop = Stop { requests: Some(100), duration: Some(Duration::from_secs(20)) };
-    let plan = Plan { pace: open(500.0, Arrivals::Constant), stop, ..plan(4, 0) };
-    all_well(&outcome(plan, http2(&server.endpoint, 2)).await, &server, 100);
+    let grace = Duration::from_secs(600);
+    let plan = Plan { pace: open(500.0, Arrivals::Constant), grace, ..plan(4, 100) };
+    let run = outcome(plan, http2(&server.endpoint, 2));
+    // One that is forgotten would be waited for in vain.
+    all_well(&tokio::time::timeout(Duration::from_secs(30), run).await.unwrap(), &server, 100);
     assert!(server.truth.connections() >= 5, "{}", server.truth.connections());
 }
 
