@@ -36,7 +36,7 @@ Examples:
   hardy load run http://127.0.0.1:8080 -c 64 -d 10s            # closed loop: 64 at once
   hardy load run api --rate 500/s --arrivals poisson -d 1m     # open loop: 500 per second, whatever comes back
   hardy load run api --stages 10s:100/s,30s:100/s-1000/s
-  hardy load run https://api.example --http2 -c 4 --streams 16 -n 100000
+  hardy load run https://api.example --http2 -c 64 --streams 16 -n 100000
   ls *.wav | hardy load run --jobs - -w 4 -- lame {} {.}.mp3   # a job for each line, four at once
   hardy load run --jobs hosts --joblog log --resume --timeout 1m --retries 2 -- ssh {} uptime
 
