@@ -15,6 +15,8 @@ pub struct Batch {
     pub sent: u64,
     /// Requests that were due in the warm-up and have ended; they are in nothing else here.
     pub warm_up: u64,
+    /// Of those that ended, how many did when nothing more was to be sent.
+    pub after_end: u64,
     /// Answers as expected.
     pub ok: u64,
     failed: [u64; Reason::ALL.len()],
@@ -75,6 +77,7 @@ impl Default for Batch {
         Batch {
             sent: 0,
             warm_up: 0,
+            after_end: 0,
             ok: 0,
             failed: [0; Reason::ALL.len()],
             statuses: vec![0; STATUSES],
@@ -130,6 +133,7 @@ impl Batch {
         let Batch {
             sent,
             warm_up,
+            after_end,
             ok,
             failed,
             statuses,
@@ -147,6 +151,7 @@ impl Batch {
         } = other;
         self.sent += sent;
         self.warm_up += warm_up;
+        self.after_end += after_end;
         self.ok += ok;
         self.failed.iter_mut().zip(failed).for_each(|(sum, more)| *sum += more);
         self.statuses.iter_mut().zip(statuses).for_each(|(sum, more)| *sum += more);
@@ -181,6 +186,7 @@ impl Batch {
         for count in [
             &mut self.sent,
             &mut self.warm_up,
+            &mut self.after_end,
             &mut self.ok,
             &mut self.short_circuited,
             &mut self.benched,

@@ -83,25 +83,32 @@ pub enum FormError {
 #[derive(Clone, Copy, Debug)]
 struct Known<'a> {
     totals: &'a Batch,
-    elapsed: Duration,
+    /// So many ended in that time: what is answered after the end of sending is in no rate.
+    rate: (u64, Duration),
     /// Known at the end only.
     unsent: Option<u64>,
+}
+
+impl Known<'_> {
+    fn of(run: &Outcome) -> Known<'_> {
+        Known { totals: &run.totals, rate: (run.in_time(), run.sending), unsent: Some(run.unsent) }
+    }
 }
 
 impl Condition {
     /// Whether it holds for a run as it stands. `None`: that cannot be told, for there are too few samples, or none.
     pub fn holds(&self, totals: &Batch, elapsed: Duration) -> Option<bool> {
-        self.holds_of(&Known { totals, elapsed, unsent: None })
+        self.holds_of(&Known { totals, rate: (totals.requests(), elapsed), unsent: None })
     }
 
     /// Whether it holds for a whole run. `None`: that cannot be told.
     pub fn holds_for(&self, run: &Outcome) -> Option<bool> {
-        self.holds_of(&Known { totals: &run.totals, elapsed: run.elapsed, unsent: Some(run.unsent) })
+        self.holds_of(&Known::of(run))
     }
 
     /// What was measured of what it is about, as people read it. `None` where there are too few samples.
     pub fn measured(&self, run: &Outcome) -> Option<String> {
-        let known = Known { totals: &run.totals, elapsed: run.elapsed, unsent: Some(run.unsent) };
+        let known = Known::of(run);
         let value = self.metric.of(&known)?;
         Some(match self.metric {
             Metric::Time(..) => units::brief(Duration::from_secs_f64(value)),
@@ -140,7 +147,7 @@ impl Metric {
             Metric::ErrorRate => {
                 (totals.requests() > 0).then(|| totals.failures() as f64 / totals.requests() as f64)
             }
-            Metric::Rate => (!known.elapsed.is_zero()).then(|| per_second(totals.requests(), known.elapsed)),
+            Metric::Rate => (!known.rate.1.is_zero()).then(|| per_second(known.rate.0, known.rate.1)),
             Metric::Failed => Some(totals.failures() as f64),
             Metric::CutOff => Some(totals.cut_off.count() as f64),
             Metric::Unsent => known.unsent.map(|unsent| unsent as f64),
@@ -320,6 +327,7 @@ mod tests {
             totals: batch(1000, 50),
             timeline: Timeline::default(),
             elapsed: Duration::from_secs(2),
+            sending: Duration::from_secs(2),
             offered: Some(1007),
             unsent: 7,
             end: End::Done,

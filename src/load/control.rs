@@ -1,6 +1,6 @@
 //! The few words between those who run a load and its threads, and their common clock.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Instant;
 
 /// Nanoseconds since the start of the run.
@@ -22,7 +22,8 @@ impl Clock {
 /// Read by the threads once per pass over their events, never per request.
 #[derive(Debug)]
 pub struct Control {
-    stopped: AtomicBool,
+    /// When; the largest number: not yet.
+    stopped: AtomicU64,
     aborted: AtomicBool,
     /// How many requests may pass the breaker; negative: all.
     permits: AtomicI64,
@@ -31,7 +32,7 @@ pub struct Control {
 impl Default for Control {
     fn default() -> Control {
         Control {
-            stopped: AtomicBool::new(false),
+            stopped: AtomicU64::new(u64::MAX),
             aborted: AtomicBool::new(false),
             permits: AtomicI64::new(-1),
         }
@@ -39,19 +40,24 @@ impl Default for Control {
 }
 
 impl Control {
-    /// Nothing more is sent; what is under way is waited for.
-    pub fn stop(&self) {
-        self.stopped.store(true, Ordering::Relaxed);
+    /// From this time on nothing more is sent; what is under way is waited for.
+    pub fn stop(&self, now: u64) {
+        self.stopped.fetch_min(now, Ordering::Relaxed);
     }
 
     /// Not even that.
-    pub fn abort(&self) {
-        self.stop();
+    pub fn abort(&self, now: u64) {
+        self.stop(now);
         self.aborted.store(true, Ordering::Relaxed);
     }
 
     /// Whether nothing more is to be sent.
     pub fn is_stopped(&self) -> bool {
+        self.stopped_at() != u64::MAX
+    }
+
+    /// Since when; the largest number: it is not stopped.
+    pub fn stopped_at(&self) -> u64 {
         self.stopped.load(Ordering::Relaxed)
     }
 
@@ -100,7 +106,9 @@ mod tests {
     fn to_abort_is_to_stop() {
         let control = Control::default();
         assert!(!control.is_stopped());
-        control.abort();
+        control.abort(5);
+        control.stop(9);
         assert!(control.is_stopped() && control.is_aborted());
+        assert_eq!(control.stopped_at(), 5);
     }
 }

@@ -333,6 +333,7 @@ mod tests {
             totals,
             timeline: Timeline::default(),
             elapsed: Duration::from_secs(1),
+            sending: Duration::from_secs(1),
             offered: Some(1000),
             unsent: 1000 - requests,
             end: End::Done,

@@ -15,6 +15,8 @@ pub struct Outcome {
     pub timeline: Timeline,
     /// From the end of the warm-up to the last answer, or to the time when nothing more was to be sent.
     pub elapsed: Duration,
+    /// From the end of the warm-up to the time when nothing more was to be sent.
+    pub sending: Duration,
     /// Requests that were due in that time; `None` in the closed loop.
     pub offered: Option<u64>,
     /// Requests that were due and never sent.
@@ -41,14 +43,19 @@ pub enum End {
 }
 
 impl Outcome {
-    /// Requests that ended per second.
+    /// Requests that ended per second, in the time of sending: whoever is waited for afterwards makes no run slower.
     pub fn achieved(&self) -> f64 {
-        per_second(self.totals.requests(), self.elapsed)
+        per_second(self.in_time(), self.sending)
+    }
+
+    /// Requests that ended before nothing more was to be sent.
+    pub fn in_time(&self) -> u64 {
+        self.totals.requests().saturating_sub(self.totals.after_end)
     }
 
     /// Requests that were due per second; `None` in the closed loop.
     pub fn offered_rate(&self) -> Option<f64> {
-        self.offered.map(|offered| per_second(offered, self.elapsed))
+        self.offered.map(|offered| per_second(offered, self.sending))
     }
 }
 

@@ -28,6 +28,22 @@ pub struct Plan {
     pub expected: Expected,
 }
 
+impl Plan {
+    /// When nothing more is to be sent, where that is known beforehand. A count ends the open loop when the next
+    /// request would have been due.
+    pub fn ends_at(&self) -> Option<u64> {
+        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let open = match &self.pace {
+            Pace::Closed => [None, None],
+            Pace::Open(schedule) => {
+                let requests = self.stop.requests.and_then(|requests| schedule.due(requests as f64));
+                [schedule.length().map(nanos), requests]
+            }
+        };
+        open.into_iter().chain([self.stop.duration.map(nanos)]).flatten().min()
+    }
+}
+
 /// When requests are sent.
 #[derive(Clone, Debug)]
 pub enum Pace {

@@ -20,10 +20,12 @@ pub struct Shown {
     pub batch: Batch,
     /// Requests under way now.
     pub in_flight: u64,
-    /// Requests that are due and not sent.
+    /// Requests that are due and not sent, those of the warm-up left out.
     pub backlog: u64,
-    /// Requests that were due so far; `None` in the closed loop.
+    /// Requests that were due so far, likewise; `None` in the closed loop.
     pub offered: Option<u64>,
+    /// When this was shown.
+    pub at: u64,
 }
 
 /// The books of one thread.
@@ -33,6 +35,7 @@ pub struct Recorder {
     shown: Arc<Mutex<Shown>>,
     next: u64,
     warm_up: u64,
+    ends_at: u64,
     open_loop: bool,
     expected: Expected,
     /// Processor time of this thread until the last look.
@@ -47,6 +50,7 @@ impl Recorder {
             shown,
             next: 0,
             warm_up: u64::try_from(plan.warm_up.as_nanos()).unwrap_or(u64::MAX),
+            ends_at: plan.ends_at().unwrap_or(u64::MAX),
             open_loop: matches!(plan.pace, Pace::Open(_)),
             expected: plan.expected.clone(),
             cpu: 0,
@@ -79,15 +83,20 @@ impl Recorder {
         }
         self.fresh.status(status);
         let result = if self.expected.has(status) { Ok(()) } else { Err(Reason::HttpStatus) };
-        self.fresh.ended(sample, self.open_loop, result);
+        self.ended(sample, result);
     }
 
     /// No answer came, or none that was whole. For one that could not even be sent, service time is that of the
     /// connection which it waited for in vain.
     pub fn failed(&mut self, sample: Sample, reason: Reason) {
         if !self.is_warm_up(sample.due) {
-            self.fresh.ended(sample, self.open_loop, Err(reason));
+            self.ended(sample, Err(reason));
         }
+    }
+
+    fn ended(&mut self, sample: Sample, result: Result<(), Reason>) {
+        self.fresh.after_end += u64::from(sample.ended > self.ends_at);
+        self.fresh.ended(sample, self.open_loop, result);
     }
 
     /// The run ended before the answer of this one.
@@ -98,8 +107,10 @@ impl Recorder {
     }
 
     /// A breaker kept one back.
-    pub fn short_circuited(&mut self) {
-        self.fresh.short_circuited += 1;
+    pub fn short_circuited(&mut self, due: u64) {
+        if !self.is_warm_up(due) {
+            self.fresh.short_circuited += 1;
+        }
     }
 
     /// There is no descriptor for a worker's connection: the others go on without it.
@@ -130,11 +141,10 @@ impl Recorder {
         let cpu = thread_cpu();
         self.fresh.cpu = cpu - self.cpu;
         self.cpu = cpu;
+        let (backlog, offered) = (turns.backlog(now), turns.offered(now));
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
         shown.batch.merge(&self.fresh);
-        shown.in_flight = in_flight as u64;
-        shown.backlog = turns.backlog(now);
-        shown.offered = turns.offered(now);
+        (shown.in_flight, shown.backlog, shown.offered, shown.at) = (in_flight as u64, backlog, offered, now);
         drop(shown);
         self.fresh.clear();
     }

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::batch::Batch;
 use super::control::{Clock, Control};
 use super::outcome::{End, Outcome, Snapshot};
-use super::plan::{Pace, Plan};
+use super::plan::Plan;
 use super::recorder::{Recorder, SHOWN_EVERY, Shown};
 use super::timeline::Timeline;
 use super::turns::{Tickets, Turns};
@@ -104,14 +104,17 @@ pub async fn run(
                 end = End::Stopped;
                 crew.stop(&mut books);
                 // A signal is not kept waiting for answers.
-                crew.control.abort();
+                crew.control.abort(crew.clock.now());
             }
         }
         let now = crew.clock.now();
-        let fresh = crew.collect();
-        books.add(now, &fresh);
-        if let Some(why) = judge.look(books.since_warm_up(now), &books.totals, &fresh.batch, &crew.control)
-            && end == End::Done
+        let mut fresh = crew.collect();
+        books.add(&mut fresh);
+        // When nothing more is sent, nothing more is judged.
+        if end == End::Done
+            && now <= books.sending_ends(now)
+            && let Some(why) =
+                judge.look(books.since_warm_up(now), &books.totals, &fresh.batch, &crew.control)
         {
             end = why;
             crew.stop(&mut books);
@@ -121,9 +124,9 @@ pub async fn run(
         }
     }
     crew.join();
-    let last = crew.collect();
+    let mut last = crew.collect();
     let now = crew.clock.now();
-    books.add(now, &last);
+    books.add(&mut last);
     Ok(books.close(now, &last, end))
 }
 
@@ -142,6 +145,8 @@ struct Fresh {
     in_flight: u64,
     backlog: u64,
     offered: Option<u64>,
+    /// When the last thread showed what it has.
+    at: u64,
     /// The most that one thread used of the processor, in nanoseconds.
     busiest: u64,
 }
@@ -158,7 +163,7 @@ impl Crew {
                 thread,
                 workers: share(plan.workers, plan.threads, thread),
                 clock,
-                turns: Turns::new(plan, thread, tickets.clone(), seed),
+                turns: Turns::new(plan, thread, tickets.clone(), seed).until_stopped(crew.control.clone()),
                 recorder: Recorder::new(plan, crew.shown[thread].clone()),
                 control: crew.control.clone(),
                 plan: plan.clone(),
@@ -170,7 +175,7 @@ impl Crew {
             match started {
                 Ok(handle) => crew.threads.push(handle),
                 Err(error) => {
-                    crew.control.abort();
+                    crew.control.abort(0);
                     crew.join();
                     return Err(error);
                 }
@@ -184,8 +189,10 @@ impl Crew {
     }
 
     fn stop(&self, books: &mut Books) {
-        self.control.stop();
-        books.stopped.get_or_insert(self.clock.now());
+        let now = self.clock.now();
+        self.control.stop(now);
+        // What is answered later is not in the rate; the threads cannot know.
+        books.stopped.get_or_insert((now, books.totals.requests()));
     }
 
     fn join(&mut self) {
@@ -204,6 +211,7 @@ impl Crew {
             fresh.busiest = fresh.busiest.max(shown.batch.cpu);
             fresh.in_flight += shown.in_flight;
             fresh.backlog += shown.backlog;
+            fresh.at = fresh.at.max(shown.at);
             fresh.offered =
                 shown.offered.map(|offered| offered + fresh.offered.unwrap_or(0)).or(fresh.offered);
             shown.batch.clear();
@@ -224,47 +232,43 @@ struct Books {
     warm_up: u64,
     /// When nothing more is to be sent, if that is known.
     ends: Option<u64>,
-    /// When it was ended before that.
-    stopped: Option<u64>,
-    last: u64,
-    /// Requests that were due in the warm-up.
-    offered_before: Option<f64>,
+    /// When it was ended before that, and how many had ended then.
+    stopped: Option<(u64, u64)>,
+    /// Until when the timeline tells.
+    told: u64,
     busy: u64,
 }
 
 impl Books {
     fn new(plan: &Plan) -> Books {
-        let schedule = match &plan.pace {
-            Pace::Closed => None,
-            Pace::Open(schedule) => Some(schedule),
-        };
-        let length = schedule.and_then(|schedule| schedule.length());
-        let ends = [plan.stop.duration, length].into_iter().flatten().min();
-        let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let warm_up = u64::try_from(plan.warm_up.as_nanos()).unwrap_or(u64::MAX);
         Books {
             totals: Batch::default(),
             timeline: Timeline::default(),
-            warm_up: nanos(plan.warm_up),
-            ends: ends.map(nanos),
+            warm_up,
+            ends: plan.ends_at(),
             stopped: None,
-            last: 0,
-            offered_before: schedule.map(|schedule| schedule.requests_within(plan.warm_up)),
+            told: warm_up,
             busy: 0,
         }
     }
 
-    fn add(&mut self, now: u64, fresh: &Fresh) {
+    fn add(&mut self, fresh: &mut Fresh) {
+        if fresh.at <= self.warm_up {
+            // To the tenth of a second: what the warm-up took is no cost of what is recorded.
+            (fresh.batch.received, fresh.batch.written, fresh.batch.cpu) = (0, 0, 0);
+        }
         self.totals.merge(&fresh.batch);
         self.busy += fresh.busiest;
-        if now > self.warm_up && self.last < self.sending_ended(now) {
-            self.timeline.add(self.last.max(self.warm_up), now, &fresh.batch, fresh.backlog);
+        if fresh.at > self.told && self.told < self.sending_ends(fresh.at) {
+            self.timeline.add(self.told, fresh.at, &fresh.batch, fresh.backlog);
+            self.told = fresh.at;
         }
-        self.last = now;
     }
 
-    /// When nothing more was to be sent; now, while that has not come.
-    fn sending_ended(&self, now: u64) -> u64 {
-        [self.stopped, self.ends].into_iter().flatten().min().unwrap_or(now).min(now)
+    /// When nothing more is to be sent; now, where nobody knows.
+    fn sending_ends(&self, now: u64) -> u64 {
+        self.stopped.map(|(at, _)| at).or(self.ends).unwrap_or(now)
     }
 
     fn since_warm_up(&self, now: u64) -> Duration {
@@ -284,16 +288,20 @@ impl Books {
         }
     }
 
-    fn close(self, now: u64, last: &Fresh, end: End) -> Outcome {
-        // A run with a count ends with its last answer; one with a duration not before that.
+    fn close(mut self, now: u64, last: &Fresh, end: End) -> Outcome {
         let sending_ended = match (self.stopped, self.ends) {
-            (None, None) => self.totals.last_end,
-            _ => self.sending_ended(now),
+            (Some((at, in_time)), _) => {
+                self.totals.after_end = self.totals.requests() - in_time;
+                at
+            }
+            (None, Some(ends)) if ends <= now => ends,
+            // A count ended it before.
+            (None, _) => self.totals.last_end,
         };
-        let until = sending_ended.max(self.totals.last_end);
         Outcome {
-            elapsed: self.since_warm_up(until),
-            offered: last.offered.map(|all| all.saturating_sub(self.offered_before.unwrap_or(0.0) as u64)),
+            elapsed: self.since_warm_up(sending_ended.max(self.totals.last_end)),
+            sending: self.since_warm_up(sending_ended),
+            offered: last.offered,
             unsent: last.backlog,
             end,
             busiest: if now > 0 { self.busy as f64 / now as f64 } else { 0.0 },

@@ -32,6 +32,8 @@ pub struct Saved {
     pub end: String,
     /// From the end of the warm-up to the last answer.
     pub elapsed_s: f64,
+    /// Requests that ended per second in the time of sending.
+    pub rate_per_s: f64,
     /// Sent, the warm-up included.
     pub sent: u64,
     /// Of them, those of the warm-up that have ended; they are in nothing that follows.
@@ -137,6 +139,7 @@ impl Saved {
                 End::Hopeless(condition) => condition.clone(),
             },
             elapsed_s: run.elapsed.as_secs_f64(),
+            rate_per_s: run.achieved(),
             sent: totals.sent,
             warm_up: totals.warm_up,
             requests: totals.requests(),
@@ -212,7 +215,7 @@ impl Saved {
         if counts != (self.ok, self.failed) || self.ok.checked_add(self.failed) != Some(self.requests) {
             return Err(Cause::Counts("counts of requests"));
         }
-        if !(self.elapsed_s.is_finite() && self.elapsed_s >= 0.0) {
+        if ![self.elapsed_s, self.rate_per_s].iter().all(|number| number.is_finite() && *number >= 0.0) {
             return Err(Cause::Counts("times"));
         }
         Ok(())
@@ -275,6 +278,7 @@ mod tests {
             totals,
             timeline,
             elapsed: Duration::from_millis(2500),
+            sending: Duration::from_millis(2500),
             offered: open_loop.then_some(1003),
             unsent: 3,
             end: End::Hopeless("p99>1ms".into()),

@@ -1,9 +1,11 @@
 //! Whose turn it is: one thread's share of a run's requests, each when it is due.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::control::Control;
 use super::plan::{Pace, Plan};
 use super::schedule::{Arrivals, Schedule};
 
@@ -27,22 +29,26 @@ pub enum Turn {
     Over,
 }
 
-/// How many requests threads may still send together.
+/// The numbers of the requests that threads may send together, in the closed loop.
 #[derive(Debug)]
-pub struct Tickets(AtomicU64);
+pub struct Tickets {
+    next: AtomicU64,
+    end: u64,
+}
 
 impl Tickets {
     /// So many; `None` for no limit.
     pub fn new(requests: Option<u64>) -> Tickets {
-        Tickets(AtomicU64::new(requests.unwrap_or(u64::MAX)))
+        Tickets { next: AtomicU64::new(0), end: requests.unwrap_or(u64::MAX) }
     }
 
     /// Takes a batch, smaller the fewer are left, so that threads end together and meet seldom.
-    fn take(&self, threads: u64) -> u64 {
-        let mut taken = 0;
-        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-            taken = (left / (8 * threads)).clamp(1, 256).min(left);
-            (left > 0).then(|| left - taken)
+    fn take(&self, threads: u64) -> Range<u64> {
+        let mut taken = 0..0;
+        let _ = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
+            let left = self.end - next;
+            taken = next..next + (left / (8 * threads)).clamp(1, 256).min(left);
+            (left > 0).then_some(taken.end)
         });
         taken
     }
@@ -54,14 +60,15 @@ pub struct Turns {
     pace: Share,
     /// Nothing is handed out from this time on.
     end: u64,
+    /// Who may stop the run before.
+    control: Option<Arc<Control>>,
 }
 
 #[derive(Debug)]
 enum Share {
     Closed {
         tickets: Arc<Tickets>,
-        in_hand: u64,
-        next: u64,
+        in_hand: Range<u64>,
         threads: u64,
     },
     /// What was handed out, and what was due meanwhile.
@@ -78,14 +85,34 @@ impl Turns {
         let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let end = plan.stop.duration.map_or(u64::MAX, nanos);
         match &plan.pace {
-            Pace::Closed => Turns { pace: Share::Closed { tickets, in_hand: 0, next: index, threads }, end },
+            Pace::Closed => {
+                Turns { pace: Share::Closed { tickets, in_hand: 0..0, threads }, end, control: None }
+            }
             Pace::Open(schedule) => {
                 let end = end.min(schedule.length().map_or(u64::MAX, nanos));
-                let due = Due::new(schedule.clone(), index, threads, plan.stop.requests, end, seed);
+                let due = Due {
+                    schedule: schedule.clone(),
+                    position: index as f64,
+                    number: index,
+                    threads,
+                    last: plan.stop.requests,
+                    warm_up: nanos(plan.warm_up),
+                    end,
+                    random: fastrand::Rng::with_seed(seed.wrapping_add(index)),
+                    passed: 0,
+                    time: None,
+                };
+                let due = due.begin();
                 let pace = Share::Open { next: due.clone(), seen: due };
-                Turns { pace, end: end.saturating_add(LAST_CALL) }
+                Turns { pace, end: end.saturating_add(LAST_CALL), control: None }
             }
         }
+    }
+
+    /// Counts nothing as due after the time at which the run is stopped.
+    #[must_use]
+    pub fn until_stopped(self, control: Arc<Control>) -> Turns {
+        Turns { control: Some(control), ..self }
     }
 
     /// From when on nothing is handed out, whatever is left.
@@ -99,17 +126,11 @@ impl Turns {
             return Turn::Over;
         }
         match &mut self.pace {
-            Share::Closed { tickets, in_hand, next, threads } => {
-                if *in_hand == 0 {
+            Share::Closed { tickets, in_hand, threads } => {
+                if in_hand.is_empty() {
                     *in_hand = tickets.take(*threads);
                 }
-                if *in_hand == 0 {
-                    return Turn::Over;
-                }
-                *in_hand -= 1;
-                let number = *next;
-                *next += *threads;
-                Turn::Now { due: now, number }
+                in_hand.next().map_or(Turn::Over, |number| Turn::Now { due: now, number })
             }
             Share::Open { next, .. } => match next.time {
                 None => Turn::Over,
@@ -123,8 +144,10 @@ impl Turns {
         }
     }
 
-    /// How many requests were due until now and were not handed out. Always 0 in the closed loop.
+    /// How many requests were due from the end of the warm-up until now and were not handed out. Always 0 in the closed
+    /// loop.
     pub fn backlog(&mut self, now: u64) -> u64 {
+        let now = now.min(self.control.as_ref().map_or(u64::MAX, |control| control.stopped_at()));
         match &mut self.pace {
             Share::Closed { .. } => 0,
             Share::Open { next, seen } => {
@@ -136,7 +159,7 @@ impl Turns {
         }
     }
 
-    /// How many were due until now, handed out or not.
+    /// How many were due from the end of the warm-up until now, handed out or not.
     pub fn offered(&mut self, now: u64) -> Option<u64> {
         self.backlog(now);
         match &self.pace {
@@ -156,44 +179,26 @@ struct Due {
     number: u64,
     threads: u64,
     last: Option<u64>,
+    warm_up: u64,
     end: u64,
     random: fastrand::Rng,
-    /// How many lie behind.
+    /// How many lie behind that were due after the warm-up.
     passed: u64,
     /// When the next one is due.
     time: Option<u64>,
 }
 
 impl Due {
-    fn new(
-        schedule: Arc<Schedule>,
-        index: u64,
-        threads: u64,
-        requests: Option<u64>,
-        end: u64,
-        seed: u64,
-    ) -> Due {
-        let random = fastrand::Rng::with_seed(seed.wrapping_add(index));
-        let mut due = Due {
-            schedule,
-            position: index as f64,
-            number: index,
-            threads,
-            last: requests,
-            end,
-            random,
-            passed: 0,
-            time: None,
-        };
-        if due.schedule.arrivals() == Arrivals::Poisson {
-            due.position = due.distance();
+    fn begin(mut self) -> Due {
+        if self.schedule.arrivals() == Arrivals::Poisson {
+            self.position = self.distance();
         }
-        due.time = due.find();
-        due
+        self.time = self.find();
+        self
     }
 
     fn advance(&mut self) {
-        self.passed += 1;
+        self.passed += u64::from(self.time.is_some_and(|due| due >= self.warm_up));
         self.number += self.threads;
         self.position += match self.schedule.arrivals() {
             Arrivals::Constant => self.threads as f64,
@@ -325,6 +330,37 @@ mod tests {
         let all: Vec<_> = (0..4).map(|_| turns.next(late)).collect();
         let now = |due, number| Turn::Now { due, number };
         assert_eq!(all, [now(0, 0), now(5, 1), now(5, 2), Turn::Over]);
+    }
+
+    #[test]
+    fn what_is_due_in_the_warm_up_or_after_a_stop_is_no_backlog() {
+        let stop = Stop { requests: None, duration: Some(Duration::from_millis(50)) };
+        let mut plan = plan(open(1000.0, Arrivals::Constant), 1, stop);
+        plan.warm_up = Duration::from_micros(4500);
+        let control = Arc::new(Control::default());
+        let turns = all_turns(&plan).remove(0);
+        let turns = &mut turns.until_stopped(control.clone());
+        assert_eq!((turns.backlog(4_400_000), turns.offered(4_400_000)), (0, Some(0)));
+        assert_eq!((turns.backlog(9_000_000), turns.offered(9_000_000)), (5, Some(5)));
+        control.stop(10_000_000);
+        assert_eq!((turns.backlog(u64::MAX), turns.offered(u64::MAX)), (6, Some(6)));
+    }
+
+    #[test]
+    fn numbers_of_the_closed_loop_have_no_gap() {
+        let stop = Stop { requests: Some(1000), duration: None };
+        let mut threads = all_turns(&plan(Pace::Closed, 3, stop));
+        // One of them is fast.
+        let mut numbers: Vec<_> = (0..5).flat_map(|_| threads[1].next(0).number()).collect();
+        numbers.extend(threads.iter_mut().flat_map(played).map(|turn| turn.1));
+        numbers.sort_unstable();
+        assert_eq!(numbers, (0..1000).collect::<Vec<_>>());
+    }
+
+    impl Turn {
+        fn number(self) -> Option<u64> {
+            if let Turn::Now { number, .. } = self { Some(number) } else { None }
+        }
     }
 
     #[test]

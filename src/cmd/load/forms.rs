@@ -26,7 +26,7 @@ pub fn cases(report: &Report, answers: Verdict) -> Vec<Case> {
         Verdict::Bad => Outcome::Fail { reason, message },
         Verdict::Unknown => Outcome::Error { reason, message },
     };
-    let mut cases = vec![Case { name: "requests succeed".into(), time, outcome }];
+    let mut cases = vec![Case { name: "a request succeeds".into(), time, outcome }];
     for condition in &report.conditions {
         let message = condition.found.as_ref().map(|found| format!("it was {found}")).unwrap_or_default();
         let outcome = match condition.holds {

@@ -31,7 +31,10 @@ use crate::exit::Exit;
 #[command(after_long_help = "\
 Examples:
   hardy load run http://127.0.0.1:8080 -c 64 -d 10s
-  hardy load run api --rate 500/s -d 1m")]
+  hardy load run api --rate 500/s -d 1m --fail-if 'p99>200ms' --fail-if 'error_rate>=1%'
+  seq 5 | hardy load run -w 3 --jobs - -- sh -c 'sleep 1; echo $(( {} * 2 ))'
+  hardy load compare before-*.json -- after-*.json
+  hardy load find api --slo 'p99<50ms' --slo 'error_rate<0.1%'")]
 pub struct Args {
     #[command(subcommand)]
     action: Action,
@@ -48,7 +51,7 @@ enum Action {
 impl Args {
     /// Whether the report of the chosen action has a form for browsers.
     pub fn has_page(&self) -> bool {
-        matches!(self.action, Action::Run(_))
+        matches!(&self.action, Action::Run(args) if !args.runs_jobs())
     }
 }
 

@@ -87,10 +87,14 @@ pub struct Args {
     /// Exit 1 if this holds: p99>200ms, error_rate>=1%, rate<900/s, failed>0, ... [repeatable]
     ///
     /// Quantiles (p50 to p99.99), mean and max are those of response times, success and failure together, and of service
-    /// times in the closed loop. A quantile of too few requests says nothing: that is exit 3, never a pass.
+    /// times in the closed loop. A quantile of too few requests says nothing: that is exit 3, never a pass. Without any
+    /// --fail-if a run is good as soon as one request was answered as expected: say what is not good enough.
     #[arg(long, value_name = "CONDITION", help_heading = "Verdict")]
     pub(super) fail_if: Vec<Condition>,
     /// End the run as soon as a --fail-if is lost
+    ///
+    /// At once for what only grows (failed, cut_off); anything else when it holds for the whole run and held in five
+    /// seconds in a row.
     #[arg(long, requires = "fail_if", help_heading = "Verdict")]
     pub(super) fail_fast: bool,
     /// Keep the whole run in this file, with its histograms, for `load compare`
@@ -177,9 +181,16 @@ impl WhenOpenArg {
     }
 }
 
+impl Args {
+    /// Whether jobs are run, and no requests sent.
+    pub fn runs_jobs(&self) -> bool {
+        self.jobs.is_asked_for()
+    }
+}
+
 /// Runs it to its end, shown while it goes on.
 pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
-    if args.jobs.is_asked_for() {
+    if args.runs_jobs() {
         return jobs::run(args, app).await;
     }
     let settings = Settings::resolve(&args, &app.config).await?;
@@ -190,9 +201,7 @@ pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
     let watch = args.fail_fast.then(|| Watch::new(args.fail_if.clone()));
     let started_at = format!("{:.3}", Timestamp::now());
     let outcome = once(&settings.run, (guard, watch), app).await?;
-    if let Some(file) = &mut file {
-        file.keep(&outcome, &settings.run)?;
-    }
+    let kept = file.as_mut().map(|file| file.keep(&outcome, &settings.run));
     let subject = Subject {
         target: settings.run.target.clone(),
         started_at,
@@ -201,7 +210,9 @@ pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
         settings: asked::of(&settings.run),
         plots: !app.console.is_quiet(),
     };
-    app.finish(&Report::new(outcome, subject))
+    let exit = app.finish(&Report::new(outcome, subject))?;
+    // A full disk must not cost the report.
+    kept.transpose().map(|_| exit)
 }
 
 /// One run of what was prepared.

@@ -37,6 +37,10 @@ impl SaveFile {
     pub fn keep(&mut self, outcome: &Outcome, run: &Prepared) -> Result<(), Error> {
         let saved = Saved::new(outcome, asked::of(run));
         let kept = self.file.set_len(0).and_then(|()| saved.write(&self.file));
+        if kept.is_err() {
+            // What is not whole must not be compared; what is no file stays.
+            let _ = self.file.set_len(0);
+        }
         kept.map_err(|cause| {
             Error::unknown(format!("cannot save the run to {}", self.path.display())).because(cause)
         })

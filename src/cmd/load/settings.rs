@@ -208,6 +208,9 @@ fn expected(ranges: &[crate::probe::expect::StatusRange]) -> Expected {
     Expected::new(|status| ranges.iter().any(|range| range.has(status)))
 }
 
+/// More than any machine sends; due times are counted one by one.
+pub(super) const HIGHEST: f64 = 10_000_000.0;
+
 pub(super) fn pace(args: &Args) -> Result<Pace, Error> {
     let stages = match (&args.rate, &args.stages) {
         (None, None) if args.arrivals.is_some() => {
@@ -215,6 +218,9 @@ pub(super) fn pace(args: &Args) -> Result<Pace, Error> {
         }
         (None, None) => return Ok(Pace::Closed),
         (Some(rate), _) if rate.0 <= 0.0 => return Err(Error::usage("--rate must be more than 0/s")),
+        (Some(rate), _) if rate.0 > HIGHEST => {
+            return Err(Error::usage(format!("--rate must be at most {HIGHEST}/s")));
+        }
         (Some(rate), _) => vec![Stage::for_ever(rate.0)],
         (None, Some(stages)) => stages.0.clone(),
     };

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use super::settings::HIGHEST;
 use crate::load::schedule::Stage;
 use crate::units::{Duration, Rate};
 
@@ -35,7 +36,11 @@ fn stage(text: &str) -> Result<Stage, String> {
 fn rate(text: &str) -> Result<f64, String> {
     match text.trim() {
         "0" | "0/s" => Ok(0.0),
-        text => text.parse::<Rate>().map(|rate| rate.0).map_err(|error| format!("{error}: {FORM}")),
+        text => match text.parse::<Rate>() {
+            Ok(Rate(rate)) if rate <= HIGHEST => Ok(rate),
+            Ok(_) => Err(format!("a rate must be at most {HIGHEST}/s")),
+            Err(error) => Err(format!("{error}: {FORM}")),
+        },
     }
 }
 
@@ -58,9 +63,20 @@ mod tests {
 
     #[test]
     fn what_is_none_is_refused() {
-        for bad in
-            ["", "10s", "100/s", "10s:", "x:100/s", "10s:x", "10s:1/s-", "10s:-5/s", "10s:0", "1s:1/s,"]
-        {
+        for bad in [
+            "",
+            "10s",
+            "100/s",
+            "10s:",
+            "x:100/s",
+            "10s:x",
+            "10s:1/s-",
+            "10s:-5/s",
+            "1s:1e9/s",
+            "1s:99999999/s",
+            "10s:0",
+            "1s:1/s,",
+        ] {
             assert!(bad.parse::<Stages>().is_err(), "{bad}");
         }
     }

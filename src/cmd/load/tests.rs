@@ -63,6 +63,7 @@ fn outcome(open: bool, totals: Batch, timeline: Timeline, elapsed: Duration) -> 
         totals,
         timeline,
         elapsed,
+        sending: elapsed,
         offered,
         unsent: 0,
         end: End::Done,
@@ -318,7 +319,7 @@ fn a_case_for_the_requests_and_one_for_each_condition() {
     let names: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();
     assert_eq!(
         names,
-        ["requests succeed", "fail if p99>300ms", "fail if error_rate>=0.1%", "fail if ok_p99.99>1s"]
+        ["a request succeeds", "fail if p99>300ms", "fail if error_rate>=0.1%", "fail if ok_p99.99>1s"]
     );
     let message = "it was 0.78%".to_owned();
     assert_eq!(cases[2].outcome, CaseOutcome::Fail { reason: "condition".into(), message });

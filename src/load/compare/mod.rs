@@ -10,7 +10,7 @@
 
 mod ranks;
 
-use super::outcome::{Outcome, per_second};
+use super::outcome::Outcome;
 use super::saved::Saved;
 use super::steady::median;
 use crate::histogram::Histogram;
@@ -51,8 +51,7 @@ impl Figures {
 
     /// Of one that was kept.
     pub fn of_saved(run: &Saved) -> Figures {
-        let elapsed = std::time::Duration::try_from_secs_f64(run.elapsed_s).unwrap_or_default();
-        Figures::new(per_second(run.requests, elapsed), &run.response(), run.failed, run.requests)
+        Figures::new(run.rate_per_s, &run.response(), run.failed, run.requests)
     }
 
     fn new(rate: f64, response: &Histogram, failed: u64, requests: u64) -> Figures {

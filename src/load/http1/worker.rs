@@ -84,7 +84,7 @@ impl Thread<'_> {
             if self.admits_all || self.seat.control.admits_one() {
                 return Next::Call(Call { due, number, since: self.now, is_sent: false });
             }
-            self.seat.recorder.short_circuited();
+            self.seat.recorder.short_circuited(due);
             if !self.is_open_loop {
                 return Next::Pause;
             }

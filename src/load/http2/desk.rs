@@ -140,7 +140,7 @@ impl Desk {
                     if seat.control.admits_one() {
                         return Next::Send(Due { due, number });
                     }
-                    seat.recorder.short_circuited();
+                    seat.recorder.short_circuited(due);
                     if !self.is_open_loop() {
                         return Next::Pause;
                     }

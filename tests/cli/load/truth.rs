@@ -55,6 +55,29 @@ fn the_open_loop_shows_a_stall_as_users_would_have_felt_it() {
 }
 
 #[test]
+fn whoever_is_waited_for_after_the_end_changes_no_rate() {
+    let server = server(&["--fault", "latency=2s@5%", "--seed", "2"]);
+    let data =
+        load(&server, &["--rate", "100/s", "-d", "1s", "-c", "50", "--fail-if", "rate<80/s", "--fail-fast"]);
+    assert_eq!(data["requests"], json!(100), "{data}");
+    assert_eq!(data["rate"]["offered"], json!(100.0));
+    let achieved = data["rate"]["achieved"].as_f64().unwrap();
+    assert!((80.0..100.0).contains(&achieved), "{data}");
+    assert!(data["elapsed_s"].as_f64().unwrap() > 2.0, "{data}");
+    assert_eq!(data["end"], json!("done"));
+}
+
+#[test]
+fn a_count_that_comes_first_ends_the_time() {
+    let server = server(&[]);
+    let data = load(&server, &["-n", "100", "-d", "1h", "-c", "4"]);
+    let (elapsed, rate) = (data["elapsed_s"].as_f64().unwrap(), data["rate"]["achieved"].as_f64().unwrap());
+    assert!((rate * elapsed - 100.0).abs() < 5.0, "{data}");
+    let open = load(&server, &["-n", "5", "--rate", "10/s", "-c", "4"]);
+    assert_eq!(open["rate"]["offered"], json!(10.0), "{open}");
+}
+
+#[test]
 fn the_closed_loop_says_what_it_does_not_show() {
     let server = server(&["--fault", "stall=1s..2s"]);
     let run = hardy_human(&server.urls[0], &["-d", "3s", "-c", "4"]);

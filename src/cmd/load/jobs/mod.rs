@@ -28,7 +28,7 @@ use settings::Settings;
 #[command(next_help_heading = "Jobs")]
 pub struct JobArgs {
     /// Run CMD for each line of this file, or of stdin (-), instead of sending requests
-    #[arg(long, value_name = "FILE", conflicts_with = "target", requires = "command")]
+    #[arg(long, value_name = "FILE", requires = "command")]
     jobs: Option<PathBuf>,
     /// Jobs at once [default: processors]
     #[arg(long, short, value_name = "N", requires = "jobs")]

@@ -109,6 +109,9 @@ fn applicable(args: &Args) -> Result<(), Error> {
     let known = |id: &str| SHARED.contains(&id) || GLOBAL.contains(&id) || is_own(id);
     match args.names.all_typed().find(|id| !known(id)) {
         None => Ok(()),
+        Some("target") => {
+            Err(Error::usage("a TARGET has no meaning with --jobs").hint("the command stands after --"))
+        }
         Some("connections") => {
             Err(Error::usage("--connections has no meaning with --jobs").hint("use --workers"))
         }
