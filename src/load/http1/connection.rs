@@ -51,7 +51,6 @@ pub(super) struct Call {
     pub number: u64,
     /// When it was sent; before that, when it was taken.
     pub since: u64,
-    pub is_sent: bool,
 }
 
 impl Call {

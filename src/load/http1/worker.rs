@@ -12,7 +12,6 @@ use super::connection::{Call, Stage};
 use super::fault;
 use super::stream::{Received, Stream};
 use super::thread::Thread;
-use crate::load::batch::Sample;
 use crate::load::turns::Turn;
 use crate::reason::Reason;
 
@@ -82,7 +81,7 @@ impl Thread<'_> {
                 Turn::Over => return Next::Over,
             };
             if self.admits_all || self.seat.control.admits_one() {
-                return Next::Call(Call { due, number, since: self.now, is_sent: false });
+                return Next::Call(Call { due, number, since: self.now });
             }
             self.seat.recorder.short_circuited(due);
             if !self.is_open_loop {
@@ -210,7 +209,7 @@ impl Thread<'_> {
         let connection = &mut self.connections[worker];
         let (Some(stream), Some(call)) = (&mut connection.stream, &mut connection.call) else { return };
         let request = self.cursor.http1(call.number);
-        (call.since, call.is_sent) = (self.now, true);
+        call.since = self.now;
         self.seat.recorder.sent(call.due, self.now, request.bytes.len());
         connection.answer.expect(request.is_head);
         if let Err(reason) = stream.send(request.bytes) {
@@ -316,8 +315,7 @@ impl Thread<'_> {
         self.drop_connection(worker);
         if let Some(call) = self.connections[worker].call.take() {
             self.in_flight -= 1;
-            let sample: Sample = call.sample(self.now);
-            self.seat.recorder.failed(sample, reason);
+            self.seat.recorder.failed(call.sample(self.now), reason);
         }
         self.next(worker);
     }
