@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use super::condition::Condition;
-use super::outcome::{End, Outcome};
+use super::outcome::{BUSY, End, Outcome};
 
 /// Where rates are looked for, in requests per second.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -176,8 +176,6 @@ fn between(low: f64, high: f64) -> f64 {
     if round > low && round < high { round } else { middle }
 }
 
-/// A generator that used more of a processor than this may have been the bottleneck.
-const BUSY: f64 = 0.9;
 /// The rate counts as reached when so many of the requests that were due have ended: a queue that grows more slowly is
 /// within the resolution.
 const REACHED: f64 = 0.98;

@@ -6,6 +6,9 @@ use std::time::Duration;
 use super::batch::Batch;
 use super::timeline::Timeline;
 
+/// A thread that used more of one processor than this may have been what held the run up.
+pub const BUSY: f64 = 0.9;
+
 /// A whole run.
 #[derive(Clone, Debug)]
 pub struct Outcome {

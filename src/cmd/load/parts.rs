@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::histogram::Histogram;
 use crate::load::condition;
-use crate::load::outcome::Outcome;
+use crate::load::outcome::{BUSY, Outcome};
 use crate::load::steady::Steadiness;
 use crate::load::timeline::Window;
 
@@ -15,8 +15,6 @@ use crate::load::timeline::Window;
 const LATE: Duration = Duration::from_millis(1);
 /// So many late requests of all make the numbers those of the generator, too.
 const MOST_LATE: f64 = 0.01;
-/// A thread that uses more than this of a processor may have been what held the run up.
-const BUSY: f64 = 0.9;
 
 /// How requests are paced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]

@@ -9,12 +9,10 @@ use serde::Serialize;
 
 use crate::exit::Verdict;
 use crate::load::compare::{self, Compared, Figures, Metric};
+use crate::load::outcome::BUSY;
 use crate::metrics;
 use crate::output::{self, Case, Human, Outcome, Table, Tone};
 use crate::units::{brief, counted};
-
-/// A thread that used more of a processor was perhaps the bottleneck.
-const BUSY: f64 = 0.9;
 
 /// The comparison.
 #[derive(Debug, Serialize, JsonSchema)]
