@@ -32,7 +32,8 @@ pub enum Answer {
     Failed(Vec<String>),
     /// Too few requests to say; a higher rate has more.
     TooFew(Vec<String>),
-    /// The generator was the bottleneck: nothing is known of the target.
+    /// The generator was the bottleneck, or its host lacked descriptors, ports or the like: nothing is known of the
+    /// target.
     GeneratorBound,
     /// The trial was interrupted.
     Interrupted,
@@ -207,11 +208,15 @@ fn answer(run: &Outcome, conditions: &[Condition]) -> Answer {
     };
     let (mut failed, unknown) = (with(Some(false)), with(None));
     let due = run.offered.unwrap_or(0) as f64;
-    if (run.totals.requests() as f64) < due * REACHED {
+    // What failed here never reached the target.
+    let local: u64 =
+        run.totals.reasons().filter(|(reason, _)| reason.is_local()).map(|(_, count)| count).sum();
+    if ((run.totals.requests() - local) as f64) < due * REACHED {
         failed.push(NOT_REACHED.to_owned());
     }
+    let own_fault = run.busiest > BUSY || run.totals.benched > 0 || local > 0;
     match () {
-        () if !failed.is_empty() && run.busiest > BUSY => Answer::GeneratorBound,
+        () if !failed.is_empty() && own_fault => Answer::GeneratorBound,
         () if !failed.is_empty() => Answer::Failed(failed),
         () if !unknown.is_empty() => Answer::TooFew(unknown),
         () => Answer::Held,
@@ -356,5 +361,27 @@ mod tests {
         let step = Step::of(1000.0, true, &run(1000, 10, 60, 0.5), &conditions);
         assert_eq!((step.achieved, step.error_rate, step.again), (1000.0, Some(0.01), true));
         assert_eq!(step.p99.map(|p99| p99.as_millis()), Some(60));
+    }
+
+    #[test]
+    fn what_this_host_lacks_is_not_the_fault_of_the_target() {
+        let conditions = ["error_rate<1%".parse().unwrap()];
+        let answer = |run: &Outcome| Step::of(1000.0, false, run, &conditions).answer;
+        let lacking = |ports: u64| {
+            let mut run = run(1000 - ports, 0, 20, 0.5);
+            for _ in 0..ports {
+                run.totals.ended(Sample { due: 0, sent: 0, ended: 0 }, true, Err(Reason::LocalPorts));
+            }
+            run
+        };
+        assert_eq!(answer(&lacking(5)), Answer::Held);
+        assert_eq!(answer(&lacking(15)), Answer::GeneratorBound);
+        let mut benched = run(500, 0, 20, 0.5);
+        benched.totals.benched = 1;
+        assert_eq!(answer(&benched), Answer::GeneratorBound);
+        // They end at once: nothing is fast that never reached the target.
+        let conditions = ["p99<50ms".parse().unwrap()];
+        let answer = Step::of(1000.0, false, &lacking(500), &conditions).answer;
+        assert_eq!(answer, Answer::GeneratorBound);
     }
 }

@@ -195,7 +195,6 @@ pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
     }
     let settings = Settings::resolve(&args, &app.config).await?;
     settings.warnings.iter().for_each(|warning| app.console.warn(warning));
-    limits::raise_open_files();
     let mut file = args.save.as_deref().map(save::open).transpose()?;
     let guard = settings.breaker.map(|(config, when_open)| Guard::new(config, when_open));
     let watch = args.fail_fast.then(|| Watch::new(args.fail_if.clone()));
@@ -217,6 +216,7 @@ pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
 
 /// One run of what was prepared.
 pub async fn once(run: &Prepared, judge: impl Judge, app: &App) -> Result<Outcome, Error> {
+    limits::raise_open_files();
     let snapshots = watch::Sender::new(Snapshot::default());
     let outcome = tokio::select! {
         outcome = execute(run.plan.clone(), run.wire.clone(), judge, &snapshots, &app.shutdown.token) => outcome,

@@ -1,6 +1,7 @@
 //! The search for the highest rate, against servers that bear what they are told to.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::Value;
 
@@ -72,6 +73,25 @@ fn too_few_requests_to_tell_are_no_pass() {
     let data = &found.json()["data"];
     assert_eq!((found.code, data["end"].as_str()), (Some(3), Some("too_few")), "{found:?}");
     assert_eq!(results(data), ["too_few"; 2]);
+}
+
+#[test]
+fn descriptors_that_hardy_lacks_are_not_the_fault_of_the_target() {
+    // 40 connections carry 400 requests of 100 ms per second; there are descriptors for fewer.
+    let server = Server::start(&["--fault", "latency=100ms"]);
+    let url = server.url("/");
+    let limited = |limit: &str| -> Run {
+        let mut shell = Command::new("sh");
+        let line = format!("ulimit {limit} 30; exec \"$@\"");
+        shell.args(["-c", &line, "sh"]).arg(hardy().get_program()).env("HARDY_CONFIG", "none");
+        shell.args(["load", "find", &url, "--json", "--slo", "error_rate<1%", "-c", "64", "-d", "1s"]);
+        shell.args(["--start", "400/s", "--max-rate", "400/s"]).output().unwrap().into()
+    };
+    let found = limited("-n");
+    assert_eq!((found.code, results(&found.json()["data"])), (Some(3), vec!["generator_bound"]), "{found:?}");
+    // What may be raised is.
+    let found = limited("-Sn");
+    assert!(!results(&found.json()["data"]).contains(&"generator_bound"), "{found:?}");
 }
 
 #[test]
