@@ -20,7 +20,7 @@ const NOTABLE: f64 = 0.05;
 pub enum Steadiness {
     /// No trend.
     Steady,
-    /// It changed all along.
+    /// It changed all along. Both are `None` where most windows had no answer, of which nothing is a share.
     NotSteady {
         /// By how much the rate changed from beginning to end, as a share of its median.
         rate: Option<f64>,
@@ -43,8 +43,9 @@ pub fn steadiness(timeline: &Timeline) -> Steadiness {
         .filter_map(|window| window.response.quantile(0.5))
         .map(|median| median.as_secs_f64())
         .collect();
+    let hung = median(rates.clone()) == 0.0 && has_trend(&rates);
     match (trend(&rates), trend(&medians)) {
-        (None, None) => Steadiness::Steady,
+        (None, None) if !hung => Steadiness::Steady,
         (rate, p50) => Steadiness::NotSteady { rate, p50 },
     }
 }
@@ -59,14 +60,19 @@ fn whole(windows: &[Window]) -> &[Window] {
     }
 }
 
-/// By how much the values change from the first to the last, as a share of their median; `None` without a trend.
+/// By how much the values change from the first to the last, as a share of their median; `None` without a trend, and
+/// where the median is 0.
 fn trend(values: &[f64]) -> Option<f64> {
-    if values.len() < FEWEST || mann_kendall(values).abs() < Z {
+    if !has_trend(values) {
         return None;
     }
     let slopes = pairs(values).map(|(distance, difference)| difference / distance).collect();
     let change = median(slopes) * (values.len() - 1) as f64 / median(values.to_vec());
-    (change.abs() >= NOTABLE).then_some(change)
+    (change.is_finite() && change.abs() >= NOTABLE).then_some(change)
+}
+
+fn has_trend(values: &[f64]) -> bool {
+    values.len() >= FEWEST && mann_kendall(values).abs() >= Z
 }
 
 /// Standard deviations that the number of rises and falls lies from that of a series without a trend.
@@ -161,5 +167,15 @@ mod tests {
     #[test]
     fn requests_that_all_came_to_nothing_have_no_median() {
         assert_eq!(steadiness(&run([(0, 0); 20])), Steadiness::Steady);
+    }
+
+    #[test]
+    fn a_server_that_hung_most_of_the_time_has_a_trend_without_a_share() {
+        let hung = |still: usize, then: usize| {
+            steadiness(&run([vec![(0, 0); still], vec![(100, 1000); then]].concat()))
+        };
+        let unsteady = Steadiness::NotSteady { rate: None, p50: None };
+        assert_eq!((hung(21, 19), hung(25, 15)), (unsteady, unsteady));
+        assert!(matches!(hung(19, 21), Steadiness::NotSteady { rate: Some(r), .. } if r.is_finite()));
     }
 }

@@ -110,7 +110,7 @@ impl Generator {
 }
 
 /// How a run that was not steady changed from its beginning to its end, as shares of the median: 0.5 is half as much
-/// again. `null` without a trend.
+/// again. `null` without a trend; both are where no request ended for half of the time or more.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct Trend {
     /// Of the rate.

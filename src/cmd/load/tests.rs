@@ -314,6 +314,19 @@ fn the_generator_says_when_it_was_in_the_way() {
 }
 
 #[test]
+fn a_server_that_hung_most_of_the_time_is_not_steady() {
+    let (batch, mut windows) = (batch(false, &[one(1000, Ok(200))]), Timeline::default());
+    for n in 0..40 {
+        let nothing = Batch::default();
+        windows.add(n * SECOND / 4, (n + 1) * SECOND / 4, if n < 25 { &nothing } else { &batch }, 0);
+    }
+    let report = Report::new(outcome(false, batch, windows, Duration::from_secs(10)), subject());
+    assert_eq!(report.steady, Some(false));
+    let said = warnings::of(&report);
+    assert!(said.iter().eq(["not steady: for half of the time or more no request ended"]), "{said:?}");
+}
+
+#[test]
 fn a_case_for_the_requests_and_one_for_each_condition() {
     let cases = ordinary(true).cases();
     let names: Vec<_> = cases.iter().map(|case| case.name.as_str()).collect();

@@ -45,6 +45,10 @@ pub fn of(report: &Report) -> Vec<String> {
 
 /// In the open loop the rate is what was asked for.
 fn not_steady(trend: Trend, mode: Mode) -> Option<String> {
+    if trend.rate.or(trend.p50).is_none() {
+        let hung = "not steady: for half of the time or more no request ended".to_owned();
+        return Some(hung).filter(|_| mode == Mode::Closed);
+    }
     let rate = trend.rate.filter(|_| mode == Mode::Closed).map(|change| moved("the rate", change));
     let p50 = trend.p50.map(|change| moved("the p50", change));
     let changes: Vec<String> = rate.into_iter().chain(p50).collect();
