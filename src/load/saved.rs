@@ -18,6 +18,9 @@ use crate::histogram::{Encoded, Histogram};
 /// Name and version of the form.
 pub const SCHEMA: &str = "hardy.load.saved/v1";
 
+/// [`Saved::end`] of a run that nothing cut short.
+const DONE: &str = "done";
+
 /// Larger than any run can be: its timeline has an end.
 const LARGEST: u64 = 32 << 20;
 
@@ -133,7 +136,7 @@ impl Saved {
             schema: SCHEMA.to_owned(),
             settings,
             end: match &run.end {
-                End::Done => "done".to_owned(),
+                End::Done => DONE.to_owned(),
                 End::Stopped => "stopped".to_owned(),
                 End::BreakerOpened => "breaker_opened".to_owned(),
                 End::Hopeless(condition) => condition.clone(),
@@ -182,6 +185,11 @@ impl Saved {
     /// There is no such file, or it holds something else.
     pub fn read(path: &Path) -> Result<Saved, ReadError> {
         read(path).map_err(|cause| ReadError { path: path.to_owned(), cause })
+    }
+
+    /// Whether it went on to its own end.
+    pub fn is_whole(&self) -> bool {
+        self.end == DONE
     }
 
     /// Response times of all requests that ended; in the closed loop service times.

@@ -159,6 +159,22 @@ fn damaged_and_foreign_files_are_named() {
 }
 
 #[test]
+fn runs_that_did_not_end_by_themselves_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let (base, new) = (files(directory.path(), "a", 2, 5000), files(directory.path(), "b", 2, 5000));
+    for end in ["stopped", "breaker_opened", "p99>5ms"] {
+        let mut run = saved(5000, "64");
+        run["end"] = end.into();
+        fs::write(&new[1], run.to_string()).unwrap();
+        for found in [compare(&[], &base, &new), compare(&[], &new, &base)] {
+            assert_eq!((found.code, found.stdout.as_str()), (Some(2), ""), "{end}: {found:?}");
+            let error = format!("{}: a run that was cut short ({end}) ", new[1]);
+            assert!(found.stderr.contains(&error), "{end}: {found:?}");
+        }
+    }
+}
+
+#[test]
 fn what_makes_no_sense_is_a_usage_error() {
     for args in [
         &["a.json"][..],

@@ -194,6 +194,11 @@ fn read(paths: &[PathBuf]) -> Result<Side, Error> {
     for path in paths {
         let saved =
             Saved::read(path).map_err(|error| Error::unknown("cannot read a saved run").because(error))?;
+        if !saved.is_whole() {
+            let what =
+                format!("{}: a run that was cut short ({}) cannot be compared", path.display(), saved.end);
+            return Err(Error::usage(what));
+        }
         side.runs.push(Run::new(path.display().to_string(), &Figures::of_saved(&saved), saved.busiest));
         side.settings.push(saved.settings);
     }
