@@ -186,11 +186,25 @@ fn what_makes_no_sense_is_a_usage_error() {
         &["--runs", "3", "a.json", "--", "b.json"],
         &["--rate", "5/s", "a.json", "--", "b.json"],
         &["-c", "5", "a.json", "--", "b.json"],
+        &["--http2", "a.json", "--", "b.json"],
+        &["-H", "a: b", "a.json", "--", "b.json"],
+        &["--expect-status", "200", "a.json", "--", "b.json"],
         &["--floor", "5", "a.json", "--", "b.json"],
         &["--metric", "p75", "a.json", "--", "b.json"],
     ] {
         let found = run(&[&["load", "compare"], args].concat());
         assert_eq!((found.code, found.stdout.as_str()), (Some(2), ""), "{args:?}: {found:?}");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let files = files(directory.path(), "a", 1, 5000);
+    for (flags, flag) in
+        [(&["--http2"][..], "--http2"), (&["-H", "a: b"], "--header"), (&["-n", "5"], "--requests")]
+    {
+        let found = compare(flags, &files, &files);
+        assert!(
+            found.stderr.contains(&format!("{flag} has no meaning for runs that were saved")),
+            "{found:?}"
+        );
     }
 }
 

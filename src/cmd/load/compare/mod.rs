@@ -4,10 +4,13 @@ mod report;
 
 use std::path::PathBuf;
 
+use clap::Args as _;
+
 use super::each::EachArgs;
 use super::run::once;
 use super::settings::{Prepared, Settings as RunSettings};
 use crate::app::App;
+use crate::cmd::names::flag;
 use crate::complete;
 use crate::error::Error;
 use crate::exit::Exit;
@@ -72,17 +75,18 @@ pub struct Args {
 }
 
 impl Args {
-    /// A flag that says how runs are made.
-    fn of_runs(&self) -> Option<&'static str> {
-        let typed = |id| self.each.names.typed(id);
-        let flags = [
-            ("--runs", self.runs.is_some()),
-            ("--requests", self.requests.is_some()),
-            ("--rate", self.rate.is_some()),
-            ("--connections", typed("connections")),
-            ("--duration", typed("duration")),
+    /// A flag that was typed and says how runs are made.
+    fn of_runs(&self) -> Option<String> {
+        let each = EachArgs::augment_args(clap::Command::new("runs"));
+        let of_each = |id: &str| each.get_arguments().any(|argument| argument.get_id() == id);
+        // The names do not know what stands before them.
+        let before = [
+            ("runs", self.runs.is_some()),
+            ("requests", self.requests.is_some()),
+            ("rate", self.rate.is_some()),
         ];
-        flags.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+        let before = before.into_iter().filter(|(_, typed)| *typed).map(|(id, _)| id);
+        before.chain(self.each.names.all_typed().filter(|id| of_each(id))).next().map(flag)
     }
 }
 
