@@ -232,8 +232,10 @@ impl Console {
             Ok(descriptor) => Box::new(File::from(descriptor)) as Box<dyn Write + Send>,
             Err(_) => Box::new(io::stderr()),
         };
-        let out = if self.is_json() { stderr() } else { self.lines() };
-        Relay { out, err: stderr(), block: self.block.clone() }
+        let outlet = |to, on_terminal: bool| Outlet { to, block: on_terminal.then(|| self.block.clone()) };
+        let err = || outlet(stderr(), io::stderr().is_terminal());
+        let out = if self.is_json() { err() } else { outlet(self.lines(), io::stdout().is_terminal()) };
+        Relay { out, err: err() }
     }
 
     /// The human form of a report as text, styled for stdout.
@@ -338,9 +340,23 @@ impl Console {
 
 /// stdout and stderr for what others wrote, byte for byte; above the live block where one is shown.
 pub struct Relay {
-    out: Box<dyn Write + Send>,
-    err: Box<dyn Write + Send>,
-    block: ProgressBar,
+    out: Outlet,
+    err: Outlet,
+}
+
+struct Outlet {
+    to: Box<dyn Write + Send>,
+    /// Only on a terminal: who waits for the reader of a pipe must not keep the block from everybody else.
+    block: Option<ProgressBar>,
+}
+
+impl Outlet {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match &self.block {
+            Some(block) => block.suspend(|| self.to.write_all(bytes)),
+            None => self.to.write_all(bytes),
+        }
+    }
 }
 
 impl Relay {
@@ -349,12 +365,12 @@ impl Relay {
     /// # Errors
     /// Also when its reader has gone away.
     pub fn out(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.block.suspend(|| self.out.write_all(bytes))
+        self.out.write(bytes)
     }
 
     /// To stderr; nobody is left to be told that it is gone.
     pub fn err(&mut self, bytes: &[u8]) {
-        let _ = self.block.suspend(|| self.err.write_all(bytes));
+        let _ = self.err.write(bytes);
     }
 }
 
