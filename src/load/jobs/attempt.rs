@@ -3,12 +3,15 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rustix::process::{PidfdFlags, Signal, pidfd_open};
 
 use super::alarm::{Alarm, Level, readable, wait_for};
+use super::leash::Leash;
 use super::printer::Stream;
+use super::worker::lock;
 use crate::process::{Change, Group, Status};
 
 /// The end of a group is asked for so often, once its leader is gone.
@@ -17,6 +20,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 const STUBBORN: Duration = Duration::from_secs(2);
 /// What a pipe can hold: more than that was not written before the end.
 const PIPE: usize = 1024 * 1024;
+/// SIGKILL.
+const KILL: i32 = 9;
 
 /// What is to be kept to while a job runs.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +34,8 @@ pub struct Rules<'a> {
     pub piped: bool,
     /// Asks for the end of all.
     pub alarm: &'a Alarm,
+    /// Keeps the job within reach while nobody here looks at the alarm.
+    pub leash: &'a Leash,
 }
 
 /// How it ended.
@@ -66,9 +73,9 @@ pub fn run(command: &mut Command, rules: Rules<'_>, buffer: &mut [u8], take: Tak
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
     }
     let begun = Instant::now();
-    let (group, child) = Group::spawn(command)?;
+    let (group, child) = rules.leash.spawn(command)?;
     // Dropping the group kills it, should the descriptor not be had.
-    let leader = pidfd_open(group.id(), PidfdFlags::empty())?;
+    let leader = pidfd_open(lock(&group).id(), PidfdFlags::empty())?;
     let mut attempt = Attempt {
         rules,
         group,
@@ -100,7 +107,7 @@ enum Step {
 
 struct Attempt<'a> {
     rules: Rules<'a>,
-    group: Group,
+    group: Arc<Mutex<Group>>,
     leader: OwnedFd,
     pipes: Vec<(Stream, OwnedFd)>,
     begun: Instant,
@@ -119,7 +126,7 @@ impl Attempt<'_> {
         loop {
             self.wait(buffer, take)?;
             if let Some((status, took)) = self.ended {
-                let is_gone = self.group.is_gone();
+                let is_gone = lock(&self.group).is_gone();
                 left_behind |= !is_gone && self.step == Step::Killed && self.is_late();
                 if is_gone || left_behind {
                     self.drain(buffer, take);
@@ -167,8 +174,13 @@ impl Attempt<'_> {
     }
 
     fn see_the_end(&mut self) -> io::Result<()> {
-        if let Some(Change::Ended(status)) = self.group.change()? {
+        let change = lock(&self.group).change()?;
+        if let Some(Change::Ended(status)) = change {
             self.ended = Some((status, self.begun.elapsed()));
+            if status == Status::Killed(KILL) && self.rules.alarm.is_raised(Level::Kill) {
+                // Somebody else has heeded the alarm for us.
+                self.cause.get_or_insert(Cause::Stopped);
+            }
         }
         Ok(())
     }
@@ -208,13 +220,13 @@ impl Attempt<'_> {
 
     fn terminate(&mut self) {
         // Not to be allowed to is to have nobody left to send it to, but for the kernel's word.
-        let _ = self.group.wake_with(Signal::TERM);
+        let _ = lock(&self.group).wake_with(Signal::TERM);
         self.step = Step::Terminated;
         self.deadline = Instant::now().checked_add(self.rules.grace);
     }
 
     fn kill(&mut self) {
-        let _ = self.group.signal(Signal::KILL);
+        let _ = lock(&self.group).signal(Signal::KILL);
         self.step = Step::Killed;
         self.deadline = Some(Instant::now() + STUBBORN);
     }
@@ -255,7 +267,8 @@ mod tests {
     }
 
     fn rules(alarm: &Alarm) -> Rules<'_> {
-        Rules { timeout: None, grace: Duration::from_secs(60), piped: true, alarm }
+        let leash = Box::leak(Box::default());
+        Rules { timeout: None, grace: Duration::from_secs(60), piped: true, alarm, leash }
     }
 
     fn sh(text: &str, rules: Rules<'_>) -> Found {

@@ -3,6 +3,7 @@
 //! - `template`   the words of the command, with places for the line; `input` where lines come from
 //! - `desk`       hands out the next job when it may be started: pace, `gate` (load and memory), count, time
 //! - `attempt`    one start of one job: its output, its timeout, its end and that of its group
+//! - `leash`      the end of a job whose worker is stuck
 //! - `worker`     a thread's way through jobs: attempts, retries, results
 //! - `books`      what became of all of them; `halt` when that is enough; `joblog` for a later run
 //! - `printer`    the order in which outputs leave; `capture` where they wait
@@ -20,6 +21,7 @@ mod gate;
 mod halt;
 mod input;
 mod joblog;
+mod leash;
 mod printer;
 mod run;
 mod template;

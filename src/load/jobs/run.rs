@@ -15,6 +15,7 @@ use super::books::Books;
 use super::desk::Desk;
 use super::input::Input;
 use super::joblog::{Joblog, Past, Resume};
+use super::leash::Leash;
 use super::printer::{Printer, Sink};
 use super::template::Values;
 use super::worker::{Shared, lock, work};
@@ -73,10 +74,13 @@ pub async fn run(
             }
             () = orders.kill.cancelled(), if !killed => {
                 killed = true;
-                shared.alarm.raise(Level::Kill);
+                shared.kill();
                 given_up = Some(Instant::now() + STUCK);
             }
-            () = sleep_until(given_up.unwrap_or_else(Instant::now)), if given_up.is_some() => break,
+            () = sleep_until(given_up.unwrap_or_else(Instant::now)), if given_up.is_some() => {
+                shared.kill();
+                break;
+            }
             _ = tick.tick(), if observers.snapshots.is_some() => {
                 if let Some(snapshots) = &observers.snapshots {
                     snapshots.send_replace(lock(&shared.books).snapshot());
@@ -102,6 +106,7 @@ fn prepare(
     let in_order = plan.form == Form::InOrder;
     Ok(Shared {
         alarm: Alarm::new().map_err(Error::System)?,
+        leashes: (0..plan.workers).map(|_| Leash::default()).collect(),
         desk: Mutex::new(Desk::new(&plan, input, past, turns(&plan))),
         books: Mutex::new(Books::new(joblog, plan.halt)),
         printer: Mutex::new(Printer::new(sink, in_order, plan.temporary.clone())),

@@ -17,6 +17,7 @@ use super::attempt::{self, Cause, Rules};
 use super::books::{Books, Ending, Failure, Fate};
 use super::capture::Capture;
 use super::desk::{Desk, Handed, Job, Surroundings};
+use super::leash::Leash;
 use super::printer::{Lines, Printer, Stream};
 use super::template::Values;
 use super::{End, Error, Event, Form, Plan};
@@ -37,6 +38,8 @@ pub struct Shared {
     pub program: Option<PathBuf>,
     /// What is asked of all.
     pub alarm: Alarm,
+    /// Of each worker.
+    pub leashes: Vec<Leash>,
     /// Where jobs come from.
     pub desk: Mutex<Desk>,
     /// Where they are written down.
@@ -72,6 +75,12 @@ impl Shared {
     fn broken(&self, error: Error) {
         lock(&self.books).close(End::Broken(error));
         self.alarm.raise(Level::Soon);
+    }
+
+    /// Ends all jobs at once, also those whose worker is stuck.
+    pub fn kill(&self) {
+        self.alarm.raise(Level::Kill);
+        self.leashes.iter().for_each(Leash::kill);
     }
 
     /// Writes output, if somebody reads it; whether somebody does.
@@ -230,6 +239,7 @@ impl Worker<'_> {
             grace: plan.grace,
             piped: plan.form != Form::Inherited,
             alarm: &self.shared.alarm,
+            leash: &self.shared.leashes[self.slot - 1],
         };
         let mut command = match &self.shared.program {
             Some(program) => Command::new(program),

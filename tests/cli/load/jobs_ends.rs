@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::jobs::{command, jobs};
 use crate::support::{Process, wait_for};
 
@@ -145,6 +147,35 @@ fn a_second_signal_does_not_wait_for_the_grace() {
     });
     assert_eq!(code, Some(130));
     wait_for("nobody left", || (!is_alive(&nap)).then_some(()));
+}
+
+#[test]
+fn jobs_end_with_a_run_whose_reader_does_not_read() {
+    for (grace, signals, nap) in [("100ms", 1, nap(7)), ("10m", 2, nap(8))] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let script = format!("sleep {nap} & seq 1000000; wait");
+        let mut started = command(&["--line-buffer", "--grace", grace, "--", "sh", "-c", &script]);
+        started.stdin(Stdio::piped()).stdout(writer.try_clone().unwrap()).stderr(Stdio::piped());
+        let mut child = started.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"x\n").unwrap();
+        let mut process = Process::of(child);
+        wait_for("a pipe that is full", || {
+            let mut pipe = [PollFd::new(&writer, PollFlags::OUT)];
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            (is_alive(&nap) && poll(&mut pipe, Some(&now)) == Ok(0)).then_some(())
+        });
+        process.signal("TERM");
+        if signals == 2 {
+            // One that comes at once is an echo of the first.
+            wait_for("nobody left", || {
+                process.signal("TERM");
+                (!is_alive(&nap)).then_some(())
+            });
+        }
+        assert_eq!(process.wait().code(), Some(143), "{grace}");
+        wait_for("nobody left", || (!is_alive(&nap)).then_some(()));
+        drop(reader);
+    }
 }
 
 #[test]
