@@ -4,6 +4,7 @@
 
 mod counting;
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -15,10 +16,12 @@ use counting::allocations_of;
 use hardy::load::endpoint::{Endpoint, Way};
 use hardy::load::guard::Guard;
 use hardy::load::http1::Http1;
+use hardy::load::http2::Http2;
 use hardy::load::outcome::{Outcome, Snapshot};
 use hardy::load::plan::{Expected, Pace, Plan, Stop};
 use hardy::load::request::{Request, Requests};
 use hardy::load::run::{Seat, Transport, run};
+use hardy::reason::Reason;
 use hyper::Method;
 use hyper::header::{HOST, HeaderValue};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -136,4 +139,33 @@ fn without_enough_descriptors_it_goes_on_with_fewer_connections() {
     let connections = found.totals.connect.count();
     assert!((2..30).contains(&connections), "{connections}");
     assert_eq!(found.totals.benched, 64 - connections);
+}
+
+/// Takes all descriptors that there are before its transport begins.
+struct Destitute<T>(T);
+
+impl<T: Transport> Transport for Destitute<T> {
+    fn work(&self, seat: Seat) {
+        let taken: Vec<File> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+        self.0.work(seat);
+        drop(taken);
+    }
+}
+
+#[test]
+fn without_any_descriptor_every_request_fails() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let http1 = to("127.0.0.1:9".parse().unwrap());
+    let (endpoint, requests) = (http1.endpoint.clone(), http1.requests.clone());
+    let http2 = Http2 { endpoint, requests, streams: 1 };
+    let before = getrlimit(Resource::Nofile);
+    let mut few = getrlimit(Resource::Nofile);
+    few.current = Some(100);
+    setrlimit(Resource::Nofile, few).unwrap();
+    let found = [go(plan(3, 1), Destitute(http1)), go(plan(3, 1), Destitute(http2))];
+    setrlimit(Resource::Nofile, before).unwrap();
+    for outcome in found {
+        let reasons: Vec<_> = outcome.totals.reasons().collect();
+        assert_eq!((outcome.totals.sent, reasons), (0, vec![(Reason::LocalDescriptors, 3)]));
+    }
 }

@@ -8,7 +8,7 @@
 //! - `run`        starts the threads, collects their batches, publishes snapshots, ends the run
 //! - `outcome`    what was found, as plain data; `timeline` how it went over time
 //! - `request`    what is sent: templates, targets, replay
-//! - `http1`, `http2`  the transports; `endpoint` where they connect to
+//! - `http1`, `http2`  the transports; `endpoint` where they connect to; `unable` when they cannot even begin
 //! - `jobs`       the pool of commands
 //! - `guard`      a circuit breaker in front of the whole run
 //! - `condition`  `p99>200ms`: what a run must not do; `steady`, `compare`, `find`: what runs say together
@@ -37,4 +37,5 @@ pub mod schedule;
 pub mod steady;
 pub mod timeline;
 pub mod turns;
+mod unable;
 pub mod watch;

@@ -31,13 +31,10 @@ mod tests;
 use self::answer::{Answer, Found};
 use self::poll::Poll;
 use self::thread::Thread;
-use super::batch::Sample;
 use super::endpoint::Endpoint;
-use super::recorder::SHOWN_EVERY;
 use super::request::Requests;
 use super::run::{Seat, Transport};
-use super::turns::Turn;
-use crate::reason::Reason;
+use super::unable::fail_all;
 
 /// HTTP/1 to one endpoint.
 #[derive(Clone, Debug)]
@@ -74,26 +71,4 @@ impl Transport for Http1 {
             Err(errno) => fail_all(seat, fault::connecting(errno)),
         }
     }
-}
-
-/// Without even a descriptor to wait with, each request fails when it is due; in the closed loop ten per second do.
-fn fail_all(mut seat: Seat, reason: Reason) {
-    loop {
-        let now = seat.clock.now();
-        if seat.control.is_stopped() {
-            break;
-        }
-        seat.recorder.tick(now, &mut seat.turns, 0);
-        match seat.turns.next(now) {
-            Turn::Now { due, .. } => {
-                seat.recorder.failed(Sample { due, sent: now, ended: now }, reason);
-                if seat.turns.backlog(now) == 0 {
-                    std::thread::park_timeout(SHOWN_EVERY);
-                }
-            }
-            Turn::At(_) => std::thread::park_timeout(SHOWN_EVERY),
-            Turn::Over => break,
-        }
-    }
-    seat.recorder.show(seat.clock.now(), &mut seat.turns, 0);
 }

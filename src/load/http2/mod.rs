@@ -28,6 +28,7 @@ use tokio::runtime::{Builder, LocalOptions};
 use super::endpoint::Endpoint;
 use super::request::Requests;
 use super::run::{Seat, Transport};
+use super::unable::fail_all;
 use desk::Desk;
 
 /// Requests over HTTP/2: with TLS where the endpoint has it, and else by prior knowledge.
@@ -43,13 +44,15 @@ pub struct Http2 {
 
 impl Transport for Http2 {
     fn work(&self, seat: Seat) {
-        let desk = Desk::new(self, seat);
         // Built here, since it must stay on this thread.
         match Builder::new_current_thread().enable_all().build_local(LocalOptions::default()) {
-            Ok(runtime) => runtime.block_on(work(&desk)),
-            Err(error) => desk.fail_one(blame::local(&error)),
+            Ok(runtime) => {
+                let desk = Desk::new(self, seat);
+                runtime.block_on(work(&desk));
+                desk.close();
+            }
+            Err(error) => fail_all(seat, blame::local(&error)),
         }
-        desk.close();
     }
 }
 
