@@ -213,13 +213,12 @@ impl Desk {
         }
     }
 
-    /// A request that is due cannot be sent.
+    /// A request that is due cannot be sent: that it failed is all that is written down.
     pub(super) fn fail_one(&self, reason: Reason) {
         let now = self.clock.now();
         if let Next::Send(Due { due, .. }) = self.ask(now) {
-            let recorder = &mut self.seat.borrow_mut().recorder;
-            recorder.sent(due, now, 0);
-            recorder.failed(Sample { due, sent: now, ended: now }, reason);
+            let sample = Sample { due, sent: now, ended: now };
+            self.seat.borrow_mut().recorder.failed(sample, reason);
         }
     }
 

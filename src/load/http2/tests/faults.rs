@@ -24,9 +24,9 @@ fn reasons(outcome: &Outcome) -> Vec<(Reason, u64)> {
     outcome.totals.reasons().collect()
 }
 
-/// Nothing is answered, and everything fails for this reason.
-fn all_fail(outcome: &Outcome, requests: u64, reason: Reason) {
-    assert_eq!((outcome.totals.sent, outcome.totals.ok), (requests, 0));
+/// There is no connection to send anything on, and everything fails for this reason.
+fn none_is_sent(outcome: &Outcome, requests: u64, reason: Reason) {
+    assert_eq!((outcome.totals.sent, outcome.totals.ok), (0, 0));
     assert_eq!(reasons(outcome), [(reason, requests)]);
 }
 
@@ -36,8 +36,13 @@ async fn nobody_listens() {
     for way in [Way::Tcp(vec![free]), Way::Unix("/nonexistent/socket".into())] {
         let endpoint = Endpoint { way, tls: None };
         let outcome = outcome(plan(4, 10), http2(&endpoint, 2)).await;
-        all_fail(&outcome, 10, Reason::ConnectRefused);
+        none_is_sent(&outcome, 10, Reason::ConnectRefused);
         assert_eq!(outcome.totals.connect.count(), 0);
+        let plan = Plan { pace: open(1000.0, Arrivals::Constant), ..plan(4, 10) };
+        let outcome = judged(plan, http2(&endpoint, 2), None::<Strict>, &CancellationToken::new()).await;
+        none_is_sent(&outcome, 10, Reason::ConnectRefused);
+        // Nor was it sent late.
+        assert_eq!((outcome.totals.late.count(), outcome.unsent), (0, 0));
     }
 }
 
@@ -46,7 +51,7 @@ async fn a_peer_that_never_says_how_many_streams_is_a_connection_that_timed_out(
     let (listener, way) = bind().await;
     let plan = Plan { timeout: Duration::from_millis(50), ..plan(4, 8) };
     let outcome = outcome(plan, http2(&Endpoint { way, tls: None }, 4)).await;
-    all_fail(&outcome, 8, Reason::ConnectTimeout);
+    none_is_sent(&outcome, 8, Reason::ConnectTimeout);
     drop(listener);
 }
 
@@ -61,7 +66,7 @@ async fn a_peer_that_speaks_http1_is_told_apart() {
         }
     });
     let outcome = outcome(plan(2, 6), http2(&Endpoint { way, tls: None }, 2)).await;
-    all_fail(&outcome, 6, Reason::HttpProtocol);
+    none_is_sent(&outcome, 6, Reason::HttpProtocol);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,12 +77,12 @@ async fn tls_without_http2_or_trust_is_told_apart() {
         (Server::tls(manners, &[], true).await, Reason::HttpProtocol),
         (Server::tls(manners, &["h2"], false).await, Reason::TlsCertificateUntrusted),
     ] {
-        all_fail(&outcome(plan(2, 4), http2(&server.endpoint, 2)).await, 4, reason);
+        none_is_sent(&outcome(plan(2, 4), http2(&server.endpoint, 2)).await, 4, reason);
         assert_eq!(server.truth.requests(), 0);
     }
     let mut server = Server::plain(manners).await;
     server.endpoint.tls = Server::tls(manners, &["h2"], true).await.endpoint.tls;
-    all_fail(&outcome(plan(2, 4), http2(&server.endpoint, 2)).await, 4, Reason::TlsHandshake);
+    none_is_sent(&outcome(plan(2, 4), http2(&server.endpoint, 2)).await, 4, Reason::TlsHandshake);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,8 +106,8 @@ async fn of_hung_requests_every_one_times_out() {
     let server = Server::plain(Manners { answer: |_| Answer::Never, ..Manners::default() }).await;
     let plan = Plan { timeout: Duration::from_millis(60), ..plan(10, 50) };
     let outcome = outcome(plan, http2(&server.endpoint, 5)).await;
-    all_fail(&outcome, 50, Reason::Timeout);
-    assert_eq!(server.truth.requests(), 50);
+    assert_eq!((outcome.totals.ok, reasons(&outcome)), (0, vec![(Reason::Timeout, 50)]));
+    assert_eq!((outcome.totals.sent, server.truth.requests()), (50, 50));
     let least = outcome.totals.service.failed.summary().min_us;
     assert!(least.is_some_and(|least| least >= 59_000), "{least:?}");
 }
