@@ -287,6 +287,10 @@ impl Desk {
         for (due, sent) in self.places.iter().filter_map(|place| place.under_way.take()) {
             seat.recorder.cut_off(due, sent, now);
         }
+        // Those that were taken for a worker that did not come to send them.
+        for due in self.places.iter().filter_map(|place| place.handed.take().flatten()) {
+            seat.recorder.cut_off(due.due, now, now);
+        }
         seat.recorder.show(now, &mut seat.turns, 0);
     }
 }
@@ -297,5 +301,50 @@ impl Place {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::super::endpoint::Way;
+    use super::super::super::plan::{Expected, Stop};
+    use super::super::super::recorder::{Recorder, Shown};
+    use super::super::tests::http2;
+    use super::super::super::turns::{Tickets, Turns};
+    use super::*;
+
+    #[test]
+    fn what_was_handed_out_and_not_sent_is_cut_off() {
+        let plan = Arc::new(Plan {
+            pace: Pace::Closed,
+            stop: Stop::default(),
+            workers: 3,
+            threads: 1,
+            warm_up: Duration::ZERO,
+            ramp_up: Duration::ZERO,
+            timeout: Duration::from_secs(20),
+            grace: Duration::from_secs(20),
+            expected: Expected::default(),
+        });
+        let shown = Arc::<Mutex<Shown>>::default();
+        let seat = Seat {
+            thread: 0,
+            workers: 0..3,
+            clock: Clock::start(),
+            turns: Turns::new(&plan, 0, Arc::new(Tickets::new(None)), 1),
+            recorder: Recorder::new(&plan, shown.clone()),
+            control: Arc::default(),
+            plan,
+        };
+        let endpoint = Endpoint { way: Way::Tcp(Vec::new()), tls: None };
+        let desk = Desk::new(&http2(&endpoint, 3), seat);
+        desk.sent(0, 0, 0);
+        desk.places[1].hand(Some(Due { due: 0, number: 1 }));
+        desk.places[2].hand(None);
+        desk.close();
+        let shown = shown.lock().unwrap();
+        assert_eq!((shown.batch.sent, shown.batch.cut_off.count()), (1, 2));
     }
 }

@@ -48,7 +48,7 @@ fn request(body: Vec<u8>) -> Requests {
     })
 }
 
-fn http2(endpoint: &Endpoint, streams: usize) -> Http2 {
+pub(super) fn http2(endpoint: &Endpoint, streams: usize) -> Http2 {
     Http2 { endpoint: endpoint.clone(), requests: request(Vec::new()), streams }
 }
 
