@@ -102,10 +102,12 @@ impl<'a> Thread<'a> {
             self.hand_out();
             self.seat.recorder.tick(self.now, &mut self.seat.turns, self.in_flight);
             self.poll.wait(&mut events, self.idle_time(), self.due.is_some());
-            self.read_again();
+            let again = self.again.len();
             for event in &events {
                 self.heard(event);
             }
+            // Not before: what is replaced there would be taken for the one that these events are of.
+            self.read_again(again);
         }
         self.close();
     }
@@ -165,8 +167,8 @@ impl<'a> Thread<'a> {
         }
     }
 
-    fn read_again(&mut self) {
-        let count = self.again.len();
+    /// Reads the first so many of those that may hold more.
+    fn read_again(&mut self, count: usize) {
         for place in 0..count {
             self.read(self.again[place], true);
         }
