@@ -64,7 +64,7 @@ impl<'a> Thread<'a> {
             poll,
             peers: Peer::all(&http1.endpoint.way),
             begun: seat.workers.start,
-            cursor: http1.requests.cursor(seat.thread as u64),
+            cursor: http1.requests.cursor(fastrand::u64(..)),
             connections: seat.workers.clone().map(|worker| Connection::new(seat.opens_at(worker))).collect(),
             buffer: vec![0; BUFFER],
             idle: Queue::new(count),

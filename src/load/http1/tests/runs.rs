@@ -1,3 +1,4 @@
+use std::io::Read;
 use std::net::SocketAddr;
 use std::sync::mpsc::channel;
 use std::thread::park_timeout;
@@ -10,6 +11,8 @@ use super::*;
 use crate::load::batch::Batch;
 use crate::load::control::Control;
 use crate::load::outcome::End;
+use crate::load::request::choice::Choice;
+use crate::load::request::table::RowOrder;
 use crate::reason::Reason;
 
 fn reasons(outcome: &Outcome) -> Vec<(Reason, u64)> {
@@ -127,6 +130,24 @@ fn what_is_not_http_is_said_so() {
         while visit.say(b"x-endless: really\r\n") {}
     });
     assert_eq!(reasons(&go(closed(2, 1), to(address))), [(Reason::HttpProtocol, 2)]);
+}
+
+#[test]
+fn no_two_runs_send_the_same_random_values() {
+    let (said, heard) = channel();
+    let (address, _) = tcp(move |mut visit| {
+        let mut head = vec![0; 4096];
+        let size = visit.stream.read(&mut head).unwrap();
+        said.send(head[..size].to_vec()).unwrap();
+        visit.say(GOOD);
+    });
+    let heads = [(); 2].map(|()| {
+        let one = Request { path: "/{uuid}".into(), ..get() };
+        let requests = Requests::templates(&[one], Choice::Turn, None, RowOrder::Turn).unwrap();
+        assert_eq!(go(closed(1, 1), Http1 { requests, ..to(address) }).totals.ok, 1);
+        heard.recv().unwrap()
+    });
+    assert_ne!(heads[0], heads[1]);
 }
 
 #[test]
