@@ -311,8 +311,8 @@ mod tests {
     use super::super::super::endpoint::Way;
     use super::super::super::plan::{Expected, Stop};
     use super::super::super::recorder::{Recorder, Shown};
-    use super::super::tests::http2;
     use super::super::super::turns::{Tickets, Turns};
+    use super::super::tests::http2;
     use super::*;
 
     #[test]

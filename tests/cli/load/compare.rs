@@ -18,7 +18,7 @@ fn saved(micros: u64, connections: &str) -> Value {
     json!({
         "schema": "hardy.load.saved/v1",
         "settings": { "connections": connections, "target": format!("http://{micros}/") },
-        "end": "done", "elapsed_s": micros as f64 / 1000.0,
+        "end": "done", "elapsed_s": micros as f64 / 1000.0, "rate_per_s": 1e6 / micros as f64,
         "sent": 1000, "warm_up": 0, "requests": 1000, "ok": 1000, "failed": 0,
         "offered": null, "unsent": 0, "short_circuited": 0,
         "errors": {}, "status": { "200": 1000 },
