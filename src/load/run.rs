@@ -294,8 +294,8 @@ impl Books {
                 self.totals.after_end = self.totals.requests() - in_time;
                 at
             }
-            (None, Some(ends)) if ends <= now => ends,
-            // A count ended it before.
+            (None, Some(ends)) if ends <= now || last.offered.is_some() => ends,
+            // A count ended the closed loop before.
             (None, _) => self.totals.last_end,
         };
         Outcome {

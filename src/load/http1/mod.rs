@@ -47,8 +47,8 @@ pub struct Http1 {
     pub keep_alive: bool,
 }
 
-/// Reads one answer that comes in these parts, to a HEAD or not: its status, once it is whole. The reader by itself, for
-/// those who feed it garbage.
+/// Reads one answer that comes in these parts, to a HEAD or not, before the connection ends: its status, if it is whole.
+/// The reader by itself, for those who feed it garbage.
 ///
 /// # Errors
 /// What came is not HTTP/1.
@@ -57,7 +57,7 @@ pub fn read<'a>(parts: impl IntoIterator<Item = &'a [u8]>, to_head: bool) -> Res
     let mut answer = Answer::none();
     answer.expect(to_head);
     parts.into_iter().for_each(|part| answer.feed(part));
-    match answer.found() {
+    match answer.end(true) {
         Found::Part => Ok(None),
         Found::Whole { status, .. } => Ok(Some(status)),
         Found::Malformed => Err(()),
