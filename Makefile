@@ -53,7 +53,7 @@ bench:
 fuzz:
 	@tests/setup/install $(BUILDS)
 	RUSTFLAGS='--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1' \
-		$(CARGO) run --locked --release --manifest-path fuzz/Cargo.toml --target $(shell rustc -vV | sed -n 's/host: //p') --bin http1_answer -- -max_total_time=$(or $(SECONDS),60)
+		$(CARGO) run --release --manifest-path fuzz/Cargo.toml --target $(shell rustc -vV | sed -n 's/host: //p') --bin http1_answer -- -max_total_time=$(or $(SECONDS),60)
 
 install: build
 	install -Dm755 $(HARDY) $(DESTDIR)$(PREFIX)/bin/hardy
