@@ -24,13 +24,15 @@ pub struct Guard {
     config: Config,
     state: State,
     when_open: WhenOpen,
+    /// When trials were let through last.
+    granted: Option<Millis>,
 }
 
 impl Guard {
     /// A closed one. How many calls may be under way is the run's own matter.
     pub fn new(config: Config, when_open: WhenOpen) -> Guard {
         let config = Config { max_concurrent: u32::MAX, ..config };
-        Guard { state: State::new(&config, 0), config, when_open }
+        Guard { state: State::new(&config, 0), config, when_open, granted: None }
     }
 
     /// Counts so many requests that ended in this way; while it is open they were sent before.
@@ -43,11 +45,26 @@ impl Guard {
         }
     }
 
-    fn admitted(&self, now: Millis) -> Option<u32> {
+    /// Says how many pass from now on: after the cooldown exactly so many trials, and as many again when nothing was heard
+    /// of them for as long as a call may take.
+    fn admit(&mut self, now: Millis, control: &Control) {
+        let cools_down = self.state.next_trial_in(now).is_some_and(|wait| !wait.is_zero());
+        let timeout = Millis::try_from(self.config.timeout.as_millis()).unwrap_or(Millis::MAX);
         match self.state.phase() {
-            Phase::Closed => None,
-            Phase::Open if self.state.next_trial_in(now).is_some_and(|wait| !wait.is_zero()) => Some(0),
-            Phase::Open | Phase::HalfOpen => Some(self.config.trials),
+            Phase::Closed => {
+                self.granted = None;
+                control.admit(None);
+            }
+            Phase::Open if cools_down => {
+                self.granted = None;
+                control.admit(Some(0));
+            }
+            Phase::Open | Phase::HalfOpen => {
+                if self.granted.is_none_or(|granted| now.saturating_sub(granted) > timeout) {
+                    self.granted = Some(now);
+                    control.admit(Some(self.config.trials));
+                }
+            }
         }
     }
 }
@@ -65,7 +82,7 @@ impl Judge for Guard {
         if self.when_open == WhenOpen::Abort {
             return (self.state.phase() != Phase::Closed).then_some(End::BreakerOpened);
         }
-        control.admit(self.admitted(now));
+        self.admit(now, control);
         None
     }
 }
@@ -107,7 +124,9 @@ mod tests {
         assert!(!control.admits_one());
         look(100 + cooldown, &fresh(0, 0));
         assert_eq!((0..3).filter(|_| control.admits_one()).count() as u32, config.trials);
-        look(200 + cooldown, &fresh(u64::from(config.trials), 0));
+        look(200 + cooldown, &fresh(0, 0));
+        assert!(!control.admits_one(), "nothing was heard of the trials yet");
+        look(300 + cooldown, &fresh(u64::from(config.trials), 0));
         assert!(control.admits_all());
     }
 }
