@@ -21,7 +21,7 @@ pub struct Scene {
 
 /// The fault with its true reason.
 pub fn blame(fault: Fault, scene: &Scene) -> Fault {
-    use Reason::{Closed, ConnectReset, HttpProtocol, TlsHandshake};
+    use Reason::{Closed, ConnectReset, HttpProtocol, TlsClientCertificate, TlsHandshake};
     let on_the_way = matches!(scene.phase, Phase::Dns | Phase::Connect) || fault.reason == Reason::Proxy;
     let Fault { reason, detail } = fault;
     match &scene.proxy {
@@ -31,9 +31,12 @@ pub fn blame(fault: Fault, scene: &Scene) -> Fault {
         _ => {}
     }
     let after_asking = matches!(scene.phase, Phase::Tls | Phase::FirstByte);
-    if scene.asked && after_asking && matches!(reason, Closed | ConnectReset | HttpProtocol | TlsHandshake) {
+    // The server's alert says so itself where it arrives before the end of its connection.
+    let hung_up =
+        matches!(reason, Closed | ConnectReset | HttpProtocol | TlsHandshake | TlsClientCertificate);
+    if scene.asked && after_asking && hung_up {
         let detail = format!("the server asked for a client certificate and got none: {detail}");
-        return Reason::TlsClientCertificate.because(detail);
+        return TlsClientCertificate.because(detail);
     }
     reason.because(detail)
 }
@@ -80,6 +83,10 @@ mod tests {
             assert_eq!(blamed(reason, Phase::FirstByte, false), reason);
             assert_eq!(blamed(reason, Phase::Body, true), reason);
         }
+        let fault = Reason::TlsClientCertificate.because("received fatal alert: CertificateRequired");
+        let said = "the server asked for a client certificate and got none: received fatal alert: CertificateRequired";
+        let named = Reason::TlsClientCertificate.because(said);
+        assert_eq!(blame(fault, &scene(Phase::FirstByte, None, true)), named);
         assert_eq!(blamed(Reason::TlsCertificateExpired, Phase::Tls, true), Reason::TlsCertificateExpired);
     }
 
