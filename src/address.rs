@@ -2,6 +2,7 @@
 //!
 //! Refuses what is none of them, with the form that it expects; and to connect anywhere.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -26,11 +27,91 @@ pub enum Address {
         /// 1 to 65535.
         port: u16,
     },
+    /// `tls://HOST[:PORT]`, or `tls+PROTOCOL://HOST[:PORT]` for one that begins TLS on request.
+    Tls {
+        /// A name or an address, an IPv6 one without brackets.
+        host: String,
+        /// 1 to 65535; without one that of the protocol, or 443.
+        port: u16,
+        /// What is spoken before TLS.
+        starttls: Option<StartTls>,
+    },
     /// `exec:COMMAND`
     Exec {
         /// A text for `sh -c`.
         command: String,
     },
+}
+
+/// A protocol that begins TLS on request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StartTls {
+    /// RFC 3207.
+    Smtp,
+    /// RFC 2595.
+    Imap,
+    /// RFC 2595.
+    Pop3,
+    /// RFC 4217.
+    Ftp,
+    /// RFC 4511, section 4.14.
+    Ldap,
+    /// The SSLRequest of its wire protocol.
+    Postgres,
+    /// The SSLRequest of its wire protocol; MariaDB's too.
+    Mysql,
+    /// RFC 6120, section 5.
+    Xmpp,
+}
+
+impl StartTls {
+    /// All of them.
+    pub const ALL: [StartTls; 8] = [
+        StartTls::Smtp,
+        StartTls::Imap,
+        StartTls::Pop3,
+        StartTls::Ftp,
+        StartTls::Ldap,
+        StartTls::Postgres,
+        StartTls::Mysql,
+        StartTls::Xmpp,
+    ];
+
+    /// The name, as in `tls+smtp://`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            StartTls::Smtp => "smtp",
+            StartTls::Imap => "imap",
+            StartTls::Pop3 => "pop3",
+            StartTls::Ftp => "ftp",
+            StartTls::Ldap => "ldap",
+            StartTls::Postgres => "postgres",
+            StartTls::Mysql => "mysql",
+            StartTls::Xmpp => "xmpp",
+        }
+    }
+
+    /// The port of the protocol.
+    #[must_use]
+    pub const fn port(self) -> u16 {
+        match self {
+            StartTls::Smtp => 25,
+            StartTls::Imap => 143,
+            StartTls::Pop3 => 110,
+            StartTls::Ftp => 21,
+            StartTls::Ldap => 389,
+            StartTls::Postgres => 5432,
+            StartTls::Mysql => 3306,
+            StartTls::Xmpp => 5222,
+        }
+    }
+}
+
+impl fmt::Display for StartTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// A text that is no address of a target.
@@ -40,8 +121,11 @@ pub enum AddressError {
     #[error("{0} has no scheme: expected a URL such as http://HOST:PORT/PATH or tcp://HOST:PORT")]
     NoScheme(String),
     /// A scheme that probe does not speak.
-    #[error("{0}: is none of the schemes http, https, tcp, unix+http, exec")]
+    #[error("{0}: is none of the schemes http, https, tcp, tls, unix+http, exec")]
     Scheme(String),
+    /// `tls+` and no protocol that begins TLS on request.
+    #[error("{0}: after tls+ is none of smtp, imap, pop3, ftp, ldap, postgres, mysql, xmpp")]
+    StartTls(String),
     /// A known scheme, and then not its form.
     #[error("{text} is not of the form {form}")]
     Form {
@@ -61,9 +145,18 @@ impl FromStr for Address {
             ("http" | "https", Some(_)) => http(text),
             ("unix+http", Some(rest)) => unix(text, rest),
             ("tcp", Some(_)) => tcp(text),
+            ("tls", Some(_)) => tls(text, None),
+            (scheme, Some(_)) if scheme.starts_with("tls+") => {
+                let kind =
+                    StartTls::ALL.into_iter().find(|kind| scheme.strip_prefix("tls+") == Some(kind.name()));
+                kind.map_or_else(
+                    || Err(AddressError::StartTls(scheme.to_owned())),
+                    |kind| tls(text, Some(kind)),
+                )
+            }
             ("exec", _) if !rest.trim().is_empty() => Ok(Address::Exec { command: rest.to_owned() }),
             ("exec", _) => Err(form(text, "exec:COMMAND")),
-            ("http" | "https" | "unix+http" | "tcp", None) => Err(form(text, "SCHEME://HOST:PORT")),
+            ("http" | "https" | "unix+http" | "tcp" | "tls", None) => Err(form(text, "SCHEME://HOST:PORT")),
             // "localhost:8080" splits like a scheme, and was not meant as one.
             _ if !rest.starts_with("//") => Err(AddressError::NoScheme(text.to_owned())),
             _ => Err(AddressError::Scheme(scheme.to_owned())),
@@ -95,19 +188,28 @@ fn unix(text: &str, rest: &str) -> Result<Address, AddressError> {
 
 fn tcp(text: &str) -> Result<Address, AddressError> {
     let wrong = || form(text, "tcp://HOST:PORT");
-    let url = Url::parse(text).map_err(|_| wrong())?;
-    let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(wrong)?;
-    let port = url.port().filter(|port| *port > 0).ok_or_else(wrong)?;
-    let extra = !matches!(url.path(), "" | "/") || url.query().is_some() || !url.username().is_empty();
-    if extra {
-        return Err(wrong());
-    }
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let (host, port) = host_and_port(text).ok_or_else(wrong)?;
+    let port = port.ok_or_else(wrong)?;
     Ok(Address::Tcp { host, port })
 }
 
+fn tls(text: &str, starttls: Option<StartTls>) -> Result<Address, AddressError> {
+    let (host, port) = host_and_port(text).ok_or_else(|| form(text, "tls[+PROTOCOL]://HOST[:PORT]"))?;
+    let port = port.unwrap_or(starttls.map_or(443, StartTls::port));
+    Ok(Address::Tls { host, port, starttls })
+}
+
+/// Both of `SCHEME://HOST[:PORT]`, where there is nothing else.
+fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+    let url = Url::parse(text).ok()?;
+    let host = url.host_str().filter(|host| !host.is_empty())?;
+    let extra = !matches!(url.path(), "" | "/") || url.query().is_some() || !url.username().is_empty();
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    (!extra && url.port() != Some(0)).then_some((host, url.port()))
+}
+
 impl Address {
-    /// `http`, `https`, `unix+http`, `tcp` or `exec`.
+    /// `http`, `https`, `unix+http`, `tcp`, `tls` or `exec`.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -115,6 +217,7 @@ impl Address {
             Address::Http { url, .. } if url.scheme() == "https" => "https",
             Address::Http { .. } => "http",
             Address::Tcp { .. } => "tcp",
+            Address::Tls { .. } => "tls",
             Address::Exec { .. } => "exec",
         }
     }
@@ -128,11 +231,19 @@ impl Address {
                 format!("unix+http://{}:{}{query}", socket.display(), url.path())
             }
             Address::Http { url, .. } => without_secrets(url.as_str()),
-            Address::Tcp { host, port } if host.contains(':') => format!("tcp://[{host}]:{port}"),
-            Address::Tcp { host, port } => format!("tcp://{host}:{port}"),
+            Address::Tcp { host, port } => format!("tcp://{}:{port}", bracketed(host)),
+            Address::Tls { host, port, starttls } => {
+                let protocol = starttls.map(|kind| format!("+{kind}")).unwrap_or_default();
+                format!("tls{protocol}://{}:{port}", bracketed(host))
+            }
             Address::Exec { command } => format!("exec:{command}"),
         }
     }
+}
+
+/// The host as it stands before a port.
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
 }
 
 #[cfg(test)]
@@ -147,6 +258,9 @@ mod tests {
             ("https://me:secret@api.example/", "https", "https://me:(redacted)@api.example/"),
             ("tcp://db:5432", "tcp", "tcp://db:5432"),
             ("tcp://[::1]:5432", "tcp", "tcp://[::1]:5432"),
+            ("tls://h:8443", "tls", "tls://h:8443"),
+            ("tls://[::1]", "tls", "tls://[::1]:443"),
+            ("TLS+SMTP://mail.example", "tls", "tls+smtp://mail.example:25"),
             ("unix+http:///run/app.sock:/health?deep", "unix+http", "unix+http:///run/app.sock:/health?deep"),
             ("unix+http:///run/app.sock", "unix+http", "unix+http:///run/app.sock:/"),
             ("exec:test -f /x: y", "exec", "exec:test -f /x: y"),
@@ -168,8 +282,20 @@ mod tests {
             assert!(matches!(error(text), AddressError::NoScheme(_)), "{text}");
         }
         assert_eq!(error("ftp://x"), AddressError::Scheme("ftp".into()));
-        let bad =
-            ["http://", "http:x", "tcp://db", "tcp://:5", "tcp://db:0", "tcp://db:99999", "tcp://db:1/x"];
+        assert_eq!(error("tls+gopher://x"), AddressError::StartTls("tls+gopher".into()));
+        let bad = [
+            "tls://",
+            "tls://h:0",
+            "tls:h",
+            "tls://h/x",
+            "http://",
+            "http:x",
+            "tcp://db",
+            "tcp://:5",
+            "tcp://db:0",
+            "tcp://db:99999",
+            "tcp://db:1/x",
+        ];
         for text in bad.into_iter().chain(["unix+http://run/app.sock", "exec:", "exec: "]) {
             assert!(matches!(error(text), AddressError::Form { .. }), "{text}");
         }

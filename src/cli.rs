@@ -18,7 +18,7 @@ const STYLES: Styles = Styles::styled()
     .literal(AnsiColor::Green.on_default())
     .placeholder(AnsiColor::Cyan.on_default());
 
-/// High-availability operations: serve, lock, probe, and a circuit breaker in front of every call.
+/// High-availability operations: serve, lock, probe, load, check TLS, and a circuit breaker in front of every call.
 #[derive(Debug, Parser)]
 #[command(name = "hardy", version, styles = STYLES, infer_subcommands = false, arg_required_else_help = true)]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
@@ -37,6 +37,7 @@ pub enum Command {
     Lock(Box<cmd::lock::Args>),
     Probe(Box<cmd::probe::Args>),
     Load(Box<cmd::load::Args>),
+    Tls(Box<cmd::tls::Args>),
     Config(cmd::config::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),

@@ -11,6 +11,7 @@
 //! - [`config`], [`output`], [`shutdown`]: the one loader, the only printer, signals as a token
 //! - [`error`], [`exit`]: what failed and what to try next; the documented exit codes
 //! - [`probe`]: calls targets through breakers, and says what is up
+//! - [`tls`]: certificates and TLS of endpoints and files, every reason
 //! - [`http`]: the only room that builds an HTTP client
 //! - [`serve`]: the HTTP server
 //! - [`load`]: requests and jobs through a pool of workers, and honest books of them
@@ -47,6 +48,7 @@ pub mod serve;
 pub mod shutdown;
 pub mod store;
 pub mod text;
+pub mod tls;
 pub mod units;
 
 use std::process::ExitCode;
@@ -135,6 +137,7 @@ async fn dispatch(command: Command, app: &App) -> Result<Exit, Error> {
         Command::Probe(args) => app.finish(&cmd::probe::run(*args, app).await?),
         Command::Serve(args) => app.finish(&cmd::serve::run(*args, app).await?),
         Command::Load(args) => cmd::load::dispatch(*args, app).await,
+        Command::Tls(args) => cmd::tls::dispatch(*args, app).await,
         Command::Lock(args) => cmd::lock::dispatch(*args, app).await,
         Command::Config(args) => cmd::config::run(args, app, CHECKS),
         // Already answered in `execute`.

@@ -11,3 +11,4 @@ pub mod man;
 mod names;
 pub mod probe;
 pub mod serve;
+pub mod tls;

@@ -47,7 +47,7 @@ impl Target {
         let expect = &self.expect;
         let (least, most, what) = match self.address {
             Address::Http { .. } => (100, 599, "an HTTP status"),
-            Address::Exec { .. } | Address::Tcp { .. } => (0, 255, "an exit status"),
+            Address::Exec { .. } | Address::Tcp { .. } | Address::Tls { .. } => (0, 255, "an exit status"),
         };
         let off = expect.status.iter().find(|status| !status.is_within(least, most));
         match self.address {

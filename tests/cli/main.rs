@@ -17,4 +17,5 @@ mod probe_tls;
 mod readme;
 mod serve;
 mod support;
+mod tls;
 mod usage;

@@ -57,6 +57,7 @@ pub async fn call(target: &Target, means: &Means) -> Call {
     match &target.address {
         Address::Http { url, socket } => http::call(target, url, socket.as_deref(), means).await,
         Address::Tcp { host, port } => tcp::call(target, host, *port, means).await,
+        Address::Tls { host, port, .. } => tcp::call(target, host, *port, means).await,
         Address::Exec { command } => exec::call(target, command).await,
     }
 }

@@ -1,0 +1,281 @@
+//! Checks targets side by side: looks each up, observes it with both engines at once, and has what they saw judged.
+//!
+//! Refuses to let one target hold up another: each has its own time.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::chain::{self, Certificate, Presented, Roots, Rules};
+use super::dial::Dial;
+use super::files;
+use super::finding::{Finding, Status};
+use super::policy::{self, Policy};
+use super::prober::{self, Protocol};
+use super::session::{self, Depth, Session};
+use super::target::{Endpoint, Place, Target};
+use super::threshold::Threshold;
+use crate::reason::{Fault, Reason};
+
+/// Files that connections of all targets together may take.
+const CONNECTIONS: usize = 512;
+/// Targets that are checked at a time.
+const TARGETS: usize = 64;
+
+/// What is checked, and against what.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What is checked.
+    pub targets: Vec<Target>,
+    /// How TLS should be spoken.
+    pub policy: Policy,
+    /// Who is trusted.
+    pub roots: Roots,
+    /// The time to judge at.
+    pub at: Timestamp,
+    /// When to warn of the end of a certificate.
+    pub warn: Threshold,
+    /// When that is a failure.
+    pub crit: Threshold,
+    /// How much is looked at.
+    pub depth: Depth,
+    /// How long each step may take: a connection, an answer.
+    pub timeout: Duration,
+    /// Connections to one address at a time.
+    pub max_conns: usize,
+    /// Every address of a name, not only the first that answers.
+    pub all_addresses: bool,
+    /// For PKCS#12 files.
+    pub password: Option<String>,
+    /// The name that certificates in files must be for.
+    pub file_name: Option<String>,
+}
+
+/// How far it is.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Targets that are done.
+    pub done: usize,
+    /// All of them.
+    pub total: usize,
+}
+
+/// What came of one target, or of one address of it.
+#[derive(Clone, Debug)]
+pub struct Checked {
+    /// As it was named.
+    pub target: String,
+    /// The address that was spoken with.
+    pub address: Option<SocketAddr>,
+    /// In the order in which they were found.
+    pub findings: Vec<Finding>,
+    /// What was seen.
+    pub observed: Observed,
+    /// Connections that it took.
+    pub connections: u64,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// What was seen of one target.
+#[derive(Clone, Debug, Default)]
+pub struct Observed {
+    /// What the server would speak; none of files.
+    pub protocol: Option<Protocol>,
+    /// What was spoken; none of files, and where no handshake came about.
+    pub session: Option<Session>,
+    /// What the certificates say of themselves.
+    pub certificates: Vec<Certificate>,
+}
+
+/// Checks all targets; their results are in the order of the plan. What a stop cut short is an error of its target.
+pub async fn check(
+    plan: Arc<Plan>,
+    snapshots: Option<watch::Sender<Snapshot>>,
+    stop: CancellationToken,
+) -> Vec<Checked> {
+    let total = plan.targets.len();
+    let tell = |done| snapshots.as_ref().map(|to| to.send_replace(Snapshot { done, total }));
+    tell(0);
+    let everywhere = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Arc::new(Semaphore::new(TARGETS));
+    let mut running = tokio::task::JoinSet::new();
+    for (number, target) in plan.targets.iter().cloned().enumerate() {
+        let (plan, everywhere, places, stop) =
+            (plan.clone(), everywhere.clone(), places.clone(), stop.clone());
+        running.spawn(async move {
+            let _place = places.acquire_owned().await;
+            let cut_short = || vec![failed(&target, Reason::Closed.because("the check was interrupted"))];
+            let checked = tokio::select! {
+                checked = one(&plan, &target, everywhere) => checked,
+                () = stop.cancelled() => cut_short(),
+            };
+            (number, checked)
+        });
+    }
+    let mut all: Vec<(usize, Vec<Checked>)> = Vec::with_capacity(total);
+    while let Some(ended) = running.join_next().await {
+        all.extend(ended.ok());
+        tell(all.len());
+    }
+    all.sort_by_key(|(number, _)| *number);
+    all.into_iter().flat_map(|(_, checked)| checked).collect()
+}
+
+async fn one(plan: &Plan, target: &Target, everywhere: Arc<Semaphore>) -> Vec<Checked> {
+    match &target.place {
+        Place::File(path) => match files::read(path, plan.password.as_deref()) {
+            Ok(bundles) => bundles.iter().map(|bundle| file(plan, target, bundle)).collect(),
+            Err(error) => vec![unreadable(target, &error)],
+        },
+        Place::Endpoint(endpoint) => match addresses(endpoint, plan.timeout).await {
+            Err(fault) => vec![failed(target, fault)],
+            Ok(found) => endpoint_at(plan, target, endpoint, &found, &everywhere).await,
+        },
+    }
+}
+
+/// Every address at once, or the first that a connection reaches.
+async fn endpoint_at(
+    plan: &Plan,
+    target: &Target,
+    endpoint: &Endpoint,
+    found: &[SocketAddr],
+    everywhere: &Arc<Semaphore>,
+) -> Vec<Checked> {
+    let mut last = Vec::new();
+    for address in found {
+        let limits = (plan.max_conns, everywhere.clone());
+        let dial = Dial::new((*address, &endpoint.host), endpoint.starttls, plan.timeout, limits);
+        let checked = at_address(plan, target, endpoint, *address, &dial).await;
+        let reached = checked.observed.session.is_some() || checked.observed.protocol.is_some();
+        if plan.all_addresses {
+            last.push(checked);
+        } else {
+            last = vec![checked];
+            if reached {
+                break;
+            }
+        }
+    }
+    last
+}
+
+async fn at_address(
+    plan: &Plan,
+    target: &Target,
+    endpoint: &Endpoint,
+    address: SocketAddr,
+    dial: &Dial,
+) -> Checked {
+    let begun = Instant::now();
+    let probed = async {
+        match plan.depth {
+            Depth::Fast => Protocol::skipped("--fast looks at one connection only"),
+            Depth::Full => prober::enumerate(dial, endpoint.sni()).await,
+        }
+    };
+    let (session, protocol) = tokio::join!(session::observe(dial, endpoint, plan.depth), probed);
+    let mut findings = Vec::new();
+    let (session, chain) = match session {
+        Ok(session) => {
+            let chain = session.chain.clone();
+            (Some(session), chain)
+        }
+        Err(fault) => {
+            let sent = protocol.chains.first().cloned().unwrap_or_default();
+            if sent.is_empty() {
+                findings.push(unreached(&fault));
+            }
+            (None, sent.into_iter().map(CertificateDer::from).collect())
+        }
+    };
+    let staple = session.as_ref().and_then(|session| session.staple.as_deref());
+    let presented = Presented { chain: &chain, staple, is_served: true, key: None };
+    let judged = chain::judge(&presented, &rules(plan, Some(endpoint.name())));
+    findings.extend(judged.findings);
+    findings.extend(policy::judge(&plan.policy, &protocol, session.as_ref(), &judged.certificates));
+    let certificates = judged.certificates;
+    Checked {
+        target: target.shown.clone(),
+        address: Some(address),
+        findings,
+        observed: Observed { protocol: Some(protocol), session, certificates },
+        connections: dial.opened(),
+        elapsed: begun.elapsed(),
+    }
+}
+
+fn rules<'a>(plan: &'a Plan, name: Option<&'a str>) -> Rules<'a> {
+    Rules {
+        name,
+        at: plan.at,
+        roots: &plan.roots,
+        warn: plan.warn,
+        crit: plan.crit,
+        crls: &[],
+        fetched: &[],
+        leaf: None,
+    }
+}
+
+fn file(plan: &Plan, target: &Target, bundle: &files::Bundle) -> Checked {
+    let begun = Instant::now();
+    let presented =
+        Presented { chain: &bundle.certificates, staple: None, is_served: false, key: bundle.keys.first() };
+    let judged = chain::judge(&presented, &rules(plan, plan.file_name.as_deref()));
+    let observed = Observed { certificates: judged.certificates, ..Observed::default() };
+    let path = bundle.path.display().to_string();
+    let target = if path == target.shown { path } else { format!("{}: {path}", target.shown) };
+    Checked {
+        target,
+        address: None,
+        findings: judged.findings,
+        observed,
+        connections: 0,
+        elapsed: begun.elapsed(),
+    }
+}
+
+async fn addresses(endpoint: &Endpoint, timeout: Duration) -> Result<Vec<SocketAddr>, Fault> {
+    let host = (endpoint.host.as_str(), endpoint.port);
+    let looked_up = tokio::time::timeout(timeout, tokio::net::lookup_host(host)).await;
+    let found: Vec<SocketAddr> = match looked_up {
+        Err(_) => return Err(Reason::Dns.because(format!("no answer about {} in time", endpoint.host))),
+        Ok(Err(error)) => return Err(Reason::Dns.because(format!("{}: {error}", endpoint.host))),
+        Ok(Ok(found)) => found.collect(),
+    };
+    if found.is_empty() {
+        return Err(Reason::Dns.because(format!("{} has no address", endpoint.host)));
+    }
+    Ok(found)
+}
+
+fn failed(target: &Target, fault: Fault) -> Checked {
+    Checked {
+        target: target.shown.clone(),
+        address: None,
+        findings: vec![unreached(&fault)],
+        observed: Observed::default(),
+        connections: 0,
+        elapsed: Duration::ZERO,
+    }
+}
+
+fn unreached(fault: &Fault) -> Finding {
+    let actual = format!("{}: {}", fault.reason.id(), fault.detail);
+    Finding::new("endpoint.reachable", Status::Error, "server").expected("a TLS handshake").actual(actual)
+}
+
+fn unreadable(target: &Target, error: &files::FileError) -> Checked {
+    let why = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    let finding = Finding::new("file.readable", Status::Error, "file")
+        .expected("certificates or keys")
+        .actual(format!("{error}{why}"));
+    Checked { findings: vec![finding], ..failed(target, Reason::LocalResources.because("")) }
+}

@@ -1,0 +1,1 @@
+//! The development authority, its certificates, and days left in probes and metrics.

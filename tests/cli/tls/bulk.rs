@@ -1,0 +1,1 @@
+//! Many targets at once, addresses of a name, and what changed since.

@@ -1,0 +1,1 @@
+//! Chains that are wrong, one reason at a time and several at once.

@@ -1,0 +1,10 @@
+//! `hardy tls` against real servers, bad ones, and files.
+
+mod authority;
+mod bulk;
+mod certificates;
+mod files;
+mod output;
+mod protocol;
+mod sessions;
+mod starttls;

@@ -1,0 +1,1 @@
+//! Versions, suites, groups and order, of real servers and of scripted ones.

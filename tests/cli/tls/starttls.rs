@@ -1,0 +1,1 @@
+//! TLS that begins on request.
