@@ -221,8 +221,16 @@ impl Worker<'_> {
             None if signal == Some(SIGPIPE) && self.shared.reader_gone.load(Ordering::Relaxed) => {
                 Fate::CutOff
             }
+            None if signal.is_some_and(|signal| OF_TERMINALS.contains(&signal)) && self.is_stopped() => {
+                Fate::CutOff
+            }
             None => Fate::of(status),
         }
+    }
+
+    /// A terminal's signal can reach a job before the job has left hardy's own group; the run hears of it as well.
+    fn is_stopped(&self) -> bool {
+        self.shared.alarm.wait(Level::Soon, HEARD_WITHIN)
     }
 
     fn attempt(&mut self, job: &Job, output: &mut Output<'_>) -> Result<attempt::Ended, Fate> {
@@ -281,6 +289,10 @@ impl Worker<'_> {
 }
 
 const SIGPIPE: i32 = 13;
+/// SIGHUP, SIGINT, SIGQUIT.
+const OF_TERMINALS: [i32; 3] = [1, 2, 3];
+/// How long after a job the run may hear of the signal that ended both.
+const HEARD_WITHIN: Duration = Duration::from_millis(200);
 
 fn is_about_the_words(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ArgumentListTooLong | io::ErrorKind::InvalidInput)

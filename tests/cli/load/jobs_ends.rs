@@ -125,6 +125,17 @@ fn an_interrupt_ends_jobs_and_reports() {
 }
 
 #[test]
+fn a_job_that_the_interrupt_hits_as_well_is_cut_off_and_not_failed() {
+    let run = jobs("x\n", &["-w", "1", "--json", "--", "sh", "-c", "kill -INT $PPID; kill -INT $$"]);
+    let document: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    let data = &document["data"];
+    assert_eq!((run.code, &data["failed"], &data["cut_off"]), (Some(130), &0.into(), &1.into()), "{run:?}");
+    let run = jobs("x\n", &["--json", "--", "sh", "-c", "kill -INT $$"]);
+    let document: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.code, &document["data"]["failed"]), (Some(1), &1.into()), "{run:?}");
+}
+
+#[test]
 fn a_second_signal_does_not_wait_for_the_grace() {
     let (directory, nap) = (tempfile::tempdir().unwrap(), nap(5));
     let (ready, asked) = (directory.path().join("ready"), directory.path().join("asked"));
