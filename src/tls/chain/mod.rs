@@ -3,10 +3,12 @@
 //! Pure: certificates, roots and the time come in as values. Refuses to stop at the first reason, to fetch anything, and to
 //! let one reason hide another.
 
+mod facts;
+
+pub use facts::{Certificate, days_left};
+
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use schemars::JsonSchema;
-use serde::Serialize;
 
 use super::finding::Finding;
 use super::threshold::Threshold;
@@ -65,37 +67,9 @@ pub struct Judged {
     pub certificates: Vec<Certificate>,
 }
 
-/// What a certificate says of itself.
-#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-pub struct Certificate {
-    /// The distinguished name of its owner.
-    pub subject: String,
-    /// That of its issuer.
-    pub issuer: String,
-    /// DNS names and addresses, at most the first hundred.
-    pub names: Vec<String>,
-    /// How many there are.
-    pub names_total: usize,
-    /// Hexadecimal.
-    pub serial: String,
-    /// Valid from; RFC 3339, UTC.
-    pub not_before: String,
-    /// Valid until.
-    pub not_after: String,
-    /// Whole days until then, negative after it.
-    pub days_left: i64,
-    /// `RSA 2048`, `ECDSA P-256`, `Ed25519`.
-    pub key: String,
-    /// `sha256WithRSAEncryption` and the like.
-    pub signature: String,
-    /// Hexadecimal, of the DER form.
-    pub sha256: String,
-    /// Whether it may issue others.
-    pub is_authority: bool,
-}
-
 /// Judges a chain.
 #[must_use]
-pub fn judge(_: &Presented<'_>, _: &Rules<'_>) -> Judged {
-    Judged::default()
+pub fn judge(presented: &Presented<'_>, rules: &Rules<'_>) -> Judged {
+    let facts = presented.chain.iter().filter_map(|der| Certificate::of(der, rules.at));
+    Judged { findings: Vec::new(), certificates: facts.collect() }
 }
