@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
+use rustls::sign::CertifiedKey;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -50,6 +51,8 @@ pub struct Plan {
     pub max_conns: usize,
     /// Every address of a name, not only the first that answers.
     pub all_addresses: bool,
+    /// The certificate and key for servers that ask for one.
+    pub identity: Option<Arc<CertifiedKey>>,
     /// For PKCS#12 files.
     pub password: Option<String>,
     /// The name that certificates in files must be for.
@@ -151,7 +154,7 @@ async fn endpoint_at(
     let mut last = Vec::new();
     for address in found {
         let limits = (plan.max_conns, everywhere.clone());
-        let dial = Dial::new((*address, &endpoint.host), endpoint.starttls, plan.timeout, limits);
+        let dial = Dial::new((*address, endpoint.name()), endpoint.starttls, plan.timeout, limits);
         let checked = at_address(plan, target, endpoint, *address, &dial).await;
         let reached = checked.observed.session.is_some() || checked.observed.protocol.is_some();
         if plan.all_addresses {
@@ -180,7 +183,8 @@ async fn at_address(
             Depth::Full => prober::enumerate(dial, endpoint.sni()).await,
         }
     };
-    let (session, protocol) = tokio::join!(session::observe(dial, endpoint, plan.depth), probed);
+    let (session, protocol) =
+        tokio::join!(session::observe(dial, endpoint, plan.depth, plan.identity.clone()), probed);
     let mut findings = Vec::new();
     let (session, chain) = match session {
         Ok(session) => {

@@ -51,6 +51,7 @@ pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
         timeout: Duration::from_secs(5),
         max_conns: 8,
         all_addresses: false,
+        identity: None,
         password: None,
         file_name: None,
     };

@@ -3,21 +3,40 @@
 //!
 //! Refuses to verify the chain: that is for `chain`, which says every reason. The handshake's own signature is checked.
 
-use rustls::pki_types::CertificateDer;
+mod client;
+mod foreign;
+mod further;
+mod hsts;
+mod stream;
+mod tickets;
+mod witness;
 
+use std::sync::Arc;
+
+use rustls::AlertDescription;
+use rustls::client::Resumption as Reuse;
+use rustls::pki_types::CertificateDer;
+use rustls::sign::CertifiedKey;
+
+use self::client::{Attempt, Client};
+use self::tickets::Sessions;
 use super::dial::Dial;
 use super::fact::Fact;
+use super::registry::{Group, Suite, Version};
 use super::target::Endpoint;
-use crate::reason::{Fault, Reason};
+use crate::reason::Fault;
+
+/// What HTTP is called in ALPN, the best first.
+const PROTOCOLS: [&str; 2] = ["h2", "http/1.1"];
 
 /// What was spoken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
-    /// The version that was negotiated, as rustls writes it.
+    /// The id of the version that was negotiated, as in [`Version::id`].
     pub version: String,
-    /// The suite that was negotiated.
+    /// The suite that was negotiated, by the name that IANA gave it.
     pub suite: String,
-    /// The group that was negotiated.
+    /// The group that was negotiated; none where the handshake ended before.
     pub group: Option<String>,
     /// The protocol that was chosen among `h2` and `http/1.1`.
     pub alpn: Option<String>,
@@ -26,7 +45,7 @@ pub struct Session {
     /// The OCSP answer that was stapled to it, as DER.
     pub staple: Option<Vec<u8>>,
     /// Whether the server has the key of its certificate, as its signature shows.
-    pub has_key: bool,
+    pub has_key: Fact<bool>,
     /// The server asked for a client certificate.
     pub asks_client_certificate: bool,
     /// Protocols that the server agrees to, of those that were offered alone.
@@ -71,10 +90,77 @@ pub enum Depth {
     Full,
 }
 
-/// Speaks with the server.
+/// Speaks with the server; `identity` is for servers that ask for a client certificate.
 ///
 /// # Errors
 /// When no handshake comes about.
-pub async fn observe(_: &Dial, endpoint: &Endpoint, _: Depth) -> Result<Session, Fault> {
-    Err(Reason::TlsHandshake.because(format!("{} is not spoken with yet", endpoint.host)))
+pub async fn observe(
+    dial: &Dial,
+    endpoint: &Endpoint,
+    depth: Depth,
+    identity: Option<Arc<CertifiedKey>>,
+) -> Result<Session, Fault> {
+    let client = Client::new(dial, endpoint, identity)?;
+    let sessions = Arc::new(Sessions::new());
+    let offer = |protocols: &[&str]| {
+        client.offer(protocols).with(|config| config.resumption = Reuse::store(sessions.clone()))
+    };
+    // Who speaks something else before TLS need not know the names of HTTP, and might refuse them.
+    let mut offered = offer(if endpoint.starttls.is_none() { &PROTOCOLS } else { &[] });
+    let mut first = client.attempt(&offered).await?;
+    if first.stream.alert == Some(AlertDescription::NoApplicationProtocol) {
+        offered = offer(&[]);
+        first = client.attempt(&offered).await?;
+    }
+    let session = negotiated(&first)?;
+    if depth == Depth::Fast {
+        return Ok(session);
+    }
+    Ok(match first.shaken.clone() {
+        Ok(()) => further::look(&client, endpoint, session, first, (&offered, &sessions)).await,
+        // No client certificate: the others would end in the same way.
+        Err(fault) => Session {
+            protocols: unknown(&fault),
+            without_sni: unknown(&fault),
+            resumption: unknown(&fault),
+            early_data: unknown(&fault),
+            hsts: unknown(&fault),
+            ..session
+        },
+    })
+}
+
+/// What one handshake says, all else skipped. A handshake that the server ended for want of a client certificate says
+/// as much.
+fn negotiated(attempt: &Attempt) -> Result<Session, Fault> {
+    let (shown, asked) = (attempt.witness.shown(), attempt.asked.so());
+    if let Err(fault) = &attempt.shaken
+        && (shown.chain.is_empty() || !asked)
+    {
+        return Err(fault.clone());
+    }
+    let tls = &attempt.stream.tls;
+    let suite = tls.negotiated_cipher_suite().map(|suite| Suite(u16::from(suite.suite()).into()));
+    let version = tls.protocol_version().map(u16::from);
+    let version = Version::ALL.into_iter().find(|known| Some(known.wire()) == version);
+    let skipped = "--fast looks at one connection only";
+    Ok(Session {
+        version: version.map(|version| version.id().to_owned()).unwrap_or_default(),
+        suite: suite.map(|suite| suite.to_string()).unwrap_or_default(),
+        group: tls.negotiated_key_exchange_group().map(|group| Group(group.name().into()).to_string()),
+        alpn: tls.alpn_protocol().map(|protocol| String::from_utf8_lossy(protocol).into_owned()),
+        chain: shown.chain,
+        staple: shown.staple,
+        has_key: shown.has_key,
+        asks_client_certificate: asked,
+        protocols: Fact::skipped(skipped),
+        without_sni: Fact::skipped(skipped),
+        resumption: Fact::skipped(skipped),
+        early_data: Fact::skipped(skipped),
+        hsts: Fact::skipped(skipped),
+    })
+}
+
+fn unknown<T>(fault: &Fault) -> Fact<T> {
+    Fact::unknown(format!("{}: {}", fault.reason, fault.detail))
 }
