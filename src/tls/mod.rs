@@ -9,6 +9,7 @@ pub mod dial;
 pub mod fact;
 pub mod files;
 pub mod finding;
+pub mod hello;
 pub mod policy;
 pub mod prober;
 pub mod registry;

@@ -4,13 +4,25 @@
 //! A hello is sent, the first flight of the answer is read, the connection is closed. Refuses to finish a handshake and
 //! to judge. An answer that decides nothing is asked for once more and is `Unknown` then.
 
+mod ask;
+mod chain;
+mod features;
+mod groups;
+mod table;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use self::ask::{Asker, Trouble};
+use self::chain::{Begun, Chain, Manner, Reply};
+use self::groups::Groups;
 use super::dial::Dial;
 use super::fact::Fact;
+use super::hello::{Flight, ssl2_hello};
 use super::registry::{Group, Preference, Suite, Version};
 
 /// What a server would speak.
@@ -30,6 +42,8 @@ pub struct Protocol {
     pub extended_master_secret: Fact<bool>,
     /// The server refuses a needless fallback (RFC 7507).
     pub fallback_scsv: Fact<bool>,
+    /// The smallest prime of a Diffie-Hellman exchange of TLS 1.2 and older, in bits.
+    pub smallest_prime: Fact<u32>,
     /// Chains that were sent in the clear by TLS 1.2 and older, as they were sent; each with another leaf.
     pub chains: Vec<Vec<Vec<u8>>>,
     /// What was spoken where it was not TLS, such as "HTTP".
@@ -46,8 +60,130 @@ pub struct Spoken {
 }
 
 /// Finds out all of it. `name` is sent as SNI.
-pub async fn enumerate(_: &Dial, _: Option<&str>) -> Protocol {
-    Protocol::skipped("not asked for yet")
+///
+/// The newest version is asked about first and alone: a server that cannot be reached, that is silent or that does not
+/// speak TLS is noticed then, and is not asked all the rest. Then every version is a chain of questions, side by side.
+pub async fn enumerate(dial: &Dial, name: Option<&str>) -> Protocol {
+    let asker = Asker::new(dial, name);
+    let newest = chain::begin(&asker, Version::Tls13).await;
+    let ((spoken13, groups), spoken12, spoken11, spoken10, ssl3, ssl2) = tokio::join!(
+        tls13(newest),
+        version(&asker, Version::Tls12),
+        version(&asker, Version::Tls11),
+        version(&asker, Version::Tls10),
+        version(&asker, Version::Ssl3),
+        ssl2(&asker),
+    );
+    let older = [
+        (Version::Tls12, spoken12),
+        (Version::Tls11, spoken11),
+        (Version::Tls10, spoken10),
+        (Version::Ssl3, ssl3),
+    ];
+    let mut versions = BTreeMap::from([(Version::Ssl2, ssl2), (Version::Tls13, spoken13)]);
+    for (version, spoken) in older {
+        let spoken = match spoken {
+            Some(spoken) => spoken,
+            None => doubtful(&asker, version).await,
+        };
+        versions.insert(version, spoken);
+    }
+    let (groups, fallback_scsv) =
+        tokio::join!(all_groups(&asker, &versions, groups), features::fallback(&asker, &versions));
+    let seen = asker.into_seen();
+    Protocol {
+        groups: groups.found,
+        group_preference: groups.preference,
+        secure_renegotiation: features::secure_renegotiation(&seen, &versions),
+        compression: features::compression(&seen, &versions),
+        extended_master_secret: features::extended_master_secret(&seen, &versions),
+        fallback_scsv,
+        smallest_prime: features::smallest_prime(&seen, &versions),
+        chains: seen.chains,
+        not_tls: seen.not_tls.map(str::to_owned),
+        versions,
+    }
+}
+
+/// All suites of a version; `None` where it refused all of them at once, which may have been too many.
+async fn version(asker: &Asker<'_>, version: Version) -> Option<Fact<Spoken>> {
+    suites(chain::begin(asker, version).await).await
+}
+
+/// A server that has taken as large a hello of another version has understood what it refused.
+async fn doubtful(asker: &Asker<'_>, version: Version) -> Fact<Spoken> {
+    let refused = || Fact::Known(Spoken::refused());
+    if asker.seen().takes_large {
+        return refused();
+    }
+    suites(chain::begin_carefully(asker, version).await).await.unwrap_or_else(refused)
+}
+
+async fn suites(begun: Result<Begun<'_>, Trouble>) -> Option<Fact<Spoken>> {
+    match begun {
+        Ok(Begun::Spoken(chain, first)) => Some(chain.suites(first).await),
+        Ok(Begun::Refused) => Some(Fact::Known(Spoken::refused())),
+        Ok(Begun::Doubtful) => None,
+        Err(trouble) => Some(Fact::unknown(trouble.to_string())),
+    }
+}
+
+async fn tls13(begun: Result<Begun<'_>, Trouble>) -> (Fact<Spoken>, Groups) {
+    match begun {
+        Ok(Begun::Spoken(chain, first)) => {
+            let group = if let Reply::Chosen(_, group) = first { group } else { None };
+            tokio::join!(chain.suites(first), chain.tls13_groups(group))
+        }
+        Ok(_) => (Fact::Known(Spoken::refused()), Groups::none("there is no group to prefer")),
+        Err(trouble) => (Fact::unknown(trouble.to_string()), Groups::unknown(&trouble.to_string())),
+    }
+}
+
+/// SSL 2 has no alert that says no: whoever does not know it hangs up, as long as it answers hellos of TLS.
+async fn ssl2(asker: &Asker<'_>) -> Fact<Spoken> {
+    let answer = asker.ask_twice(&ssl2_hello(table::suites(Version::Ssl2))).await;
+    match answer {
+        Ok(Flight { ssl2: Some(Some(hello)), .. }) if !hello.suites.is_empty() => {
+            Fact::Known(Spoken { suites: hello.suites, preference: Fact::Known(Preference::Client) })
+        }
+        Ok(_) => Fact::Known(Spoken::refused()),
+        Err(Trouble::Closed | Trouble::Reset) if asker.seen().is_tls => Fact::Known(Spoken::refused()),
+        Err(trouble) => Fact::unknown(trouble.to_string()),
+    }
+}
+
+/// The groups of TLS 1.3, and then those that only the newest of the older versions has.
+async fn all_groups(asker: &Asker<'_>, versions: &BTreeMap<Version, Fact<Spoken>>, newest: Groups) -> Groups {
+    let Fact::Known(mut found) = newest.found else { return newest };
+    for version in [Version::Tls12, Version::Tls11, Version::Tls10] {
+        let spoken = match versions.get(&version) {
+            Some(Fact::Known(spoken)) => spoken,
+            _ => return Groups::unknown(&format!("{version} could not be asked")),
+        };
+        let with_groups: Vec<Suite> =
+            spoken.suites.iter().copied().filter(|suite| suite.to_string().contains("_ECDHE_")).collect();
+        if with_groups.is_empty() {
+            continue;
+        }
+        let chain = Chain { asker, version, manner: Manner::Whole };
+        let seen = asker.seen().curves.clone();
+        let older = chain.groups_of(&with_groups, &found, seen).await;
+        let Fact::Known(more) = older.found else { return older };
+        let preference = if found.is_empty() { older.preference } else { newest.preference };
+        found.extend(more);
+        let primes = std::mem::take(&mut asker.seen().ffdhe);
+        let others: Vec<Group> = primes.into_iter().filter(|group| !found.contains(group)).collect();
+        found.extend(others);
+        return Groups { found: Fact::Known(found), preference };
+    }
+    Groups { found: Fact::Known(found), preference: newest.preference }
+}
+
+impl Spoken {
+    /// The version is not spoken.
+    fn refused() -> Spoken {
+        Spoken { suites: Vec::new(), preference: Fact::skipped("the version is refused") }
+    }
 }
 
 impl Protocol {
@@ -62,6 +198,7 @@ impl Protocol {
             compression: Fact::skipped(why),
             extended_master_secret: Fact::skipped(why),
             fallback_scsv: Fact::skipped(why),
+            smallest_prime: Fact::skipped(why),
             chains: Vec::new(),
             not_tls: None,
         }

@@ -1,0 +1,86 @@
+//! Groups: of TLS 1.3 by the retry requests for them, of older versions by the key exchange.
+
+use super::ask::Trouble;
+use super::chain::{Chain, Manner, Reply};
+use super::table;
+use crate::tls::fact::Fact;
+use crate::tls::registry::{Group, Preference, Suite, Version};
+
+/// Groups in the order in which they were chosen, and whose order that is.
+pub(super) struct Groups {
+    pub found: Fact<Vec<Group>>,
+    pub preference: Fact<Preference>,
+}
+
+impl Groups {
+    /// There are none, for this reason.
+    pub fn none(why: &str) -> Groups {
+        Groups { found: Fact::Known(Vec::new()), preference: Fact::skipped(why) }
+    }
+
+    /// They could not be found out.
+    pub fn unknown(why: &str) -> Groups {
+        Groups { found: Fact::unknown(why), preference: Fact::unknown(why) }
+    }
+}
+
+impl Chain<'_> {
+    /// All groups of TLS 1.3, the first being known already.
+    pub async fn tls13_groups(&self, first: Option<Group>) -> Groups {
+        let Some(first) = first else { return Groups::unknown("the server named no group") };
+        if self.manner == Manner::Careful {
+            let why = format!("only {first} could be tried: the server turns away hellos without a key");
+            return Groups::unknown(&why);
+        }
+        self.groups_of(table::suites(Version::Tls13), &[], vec![first]).await
+    }
+
+    /// All groups that go with these suites, but for those that are known: the ones already seen, and more.
+    pub async fn groups_of(&self, suites: &[Suite], known: &[Group], seen: Vec<Group>) -> Groups {
+        let mut found: Vec<Group> = seen.into_iter().filter(|group| !known.contains(group)).collect();
+        let preference = match self.more_groups(suites, known, &mut found).await {
+            Ok(()) => self.group_preference(suites, &found).await,
+            Err(trouble) => return Groups::unknown(&trouble.to_string()),
+        };
+        Groups { found: Fact::Known(found), preference }
+    }
+
+    async fn more_groups(
+        &self,
+        suites: &[Suite],
+        known: &[Group],
+        found: &mut Vec<Group>,
+    ) -> Result<(), Trouble> {
+        // A certificate's own curve must be among those offered, or its suites are out of the question.
+        let is_bound =
+            self.version < Version::Tls13 && suites.iter().all(|suite| suite.to_string().contains("_ECDSA_"));
+        loop {
+            let is_new = |group: &Group| !known.contains(group) && !found.contains(group);
+            let mut offer: Vec<Group> = table::groups().iter().copied().filter(is_new).collect();
+            if is_bound {
+                offer.extend(found.iter());
+            }
+            if offer.is_empty() {
+                return Ok(());
+            }
+            let control = found.last().or(known.last()).map(|group| (suites, std::slice::from_ref(group)));
+            match self.ask_for_more((suites, &offer), control).await? {
+                Reply::Chosen(_, Some(group)) if is_new(&group) => found.push(group),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    async fn group_preference(&self, suites: &[Suite], found: &[Group]) -> Fact<Preference> {
+        let turned: Vec<Group> = found.iter().rev().copied().collect();
+        let [wish, .., _] = turned[..] else {
+            return Fact::skipped("one group leaves nothing to prefer");
+        };
+        match self.ask_twice(suites, &turned).await {
+            Ok(Reply::Chosen(_, Some(group))) if group == wish => Fact::Known(Preference::Client),
+            Ok(Reply::Chosen(_, Some(_))) => Fact::Known(Preference::Server),
+            Ok(_) => Fact::unknown("the server refused what it had chosen before"),
+            Err(trouble) => Fact::unknown(trouble.to_string()),
+        }
+    }
+}
