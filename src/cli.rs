@@ -9,7 +9,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, Args, CommandFactory, Parser, Subcommand};
 
-use crate::output::{Format, ReportFile, Settings, When};
+use crate::output::{Format, Forms, ReportFile, Settings, When};
 use crate::{cmd, complete, config, exit};
 
 const STYLES: Styles = Styles::styled()
@@ -44,9 +44,13 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether its report has a form for browsers.
-    pub fn has_page(&self) -> bool {
-        matches!(self, Command::Load(args) if args.has_page())
+    /// The forms of its report that only some have.
+    pub fn forms(&self) -> Forms {
+        match self {
+            Command::Load(args) => Forms { html: args.has_page(), sarif: false },
+            Command::Tls(args) => Forms { html: false, sarif: args.has_findings() },
+            _ => Forms::default(),
+        }
     }
 }
 
@@ -67,7 +71,7 @@ pub struct GlobalArgs {
     /// Short for --output json
     #[arg(long, global = true, conflicts_with = "output")]
     json: bool,
-    /// Also into a file: json, junit, prometheus or html [repeatable]
+    /// Also into a file: json, junit, prometheus, html or sarif [repeatable]
     #[arg(long, global = true, value_name = "FORMAT=FILE")]
     report: Vec<ReportFile>,
     /// Config file, or `none`

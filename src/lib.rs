@@ -63,7 +63,7 @@ use shutdown::Shutdown;
 
 /// What `config check` resolves, so that it accepts what the commands accept.
 const CHECKS: &[cmd::config::Check] =
-    &[cmd::probe::check, cmd::serve::check, cmd::lock::check, cmd::load::check];
+    &[cmd::probe::check, cmd::serve::check, cmd::lock::check, cmd::load::check, cmd::tls::check];
 
 /// Runs the program: from the arguments of the process to its exit code.
 pub fn run() -> ExitCode {
@@ -91,7 +91,7 @@ fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {
         Command::Man(args) => return console.emit_text(&cmd::man::run(&args, &cli::command())?),
         _ => {}
     }
-    console.check_reports(command.has_page())?;
+    console.check_reports(command.forms())?;
     let config = Config::load(&source)?;
     tell_about(&config, console);
     let runtime = threads(&command)

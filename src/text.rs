@@ -1,5 +1,5 @@
 //! Text that is shown to others: what a server sends must not steer their terminal, and what is secret
-//! must not be in it.
+//! must not be in it. And text that others wrote: what they may have meant, and where it stands.
 
 use std::fmt::Write as _;
 
@@ -68,6 +68,23 @@ pub fn without_secrets(url: &str) -> String {
         _ => part.to_owned(),
     });
     format!("{scheme}://{authority}{}", path.collect::<String>())
+}
+
+/// The nearest of the known names, if one is near enough to have been meant.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.7)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+/// Line and column of a byte offset, both from 1; columns count characters.
+pub fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset).unwrap_or(text);
+    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
+    (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
 }
 
 #[cfg(test)]

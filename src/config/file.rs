@@ -8,10 +8,10 @@ use clap::{Args, Command};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::knobs::{BreakerKnobs, Layer, LoadKnobs, LockKnobs, ProbeKnobs, ServeKnobs, StoreKnobs};
-use super::nearest;
+use super::knobs::{BreakerKnobs, Layer, LoadKnobs, LockKnobs, ProbeKnobs, ServeKnobs, StoreKnobs, TlsKnobs};
 use super::target::Target;
 use crate::error::Error;
+use crate::text::{nearest, place};
 
 /// A config file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -41,11 +41,13 @@ pub struct Profile {
     pub probe: ProbeKnobs,
     /// The HTTP server.
     pub serve: ServeKnobs,
+    /// Checks of TLS.
+    pub tls: TlsKnobs,
 }
 
 impl Layer for Profile {
     fn or(self, lower: Profile) -> Profile {
-        let Profile { store, breaker, load, lock, probe, serve } = self;
+        let Profile { store, breaker, load, lock, probe, serve, tls } = self;
         Profile {
             store: store.or(lower.store),
             breaker: breaker.or(lower.breaker),
@@ -53,6 +55,7 @@ impl Layer for Profile {
             lock: lock.or(lower.lock),
             probe: probe.or(lower.probe),
             serve: serve.or(lower.serve),
+            tls: tls.or(lower.tls),
         }
     }
 }
@@ -67,6 +70,7 @@ impl Profile {
             lock: section()?,
             probe: section()?,
             serve: section()?,
+            tls: section()?,
         })
     }
 }
@@ -106,13 +110,6 @@ pub(super) fn located(error: &toml::de::Error, text: &str, name: &str) -> Error 
         _ => Error::usage(format!("{at}: {}", error.message().trim_end().replace('\n', "; ")))
             .hint("`hardy config schema` prints what a config file may hold"),
     }
-}
-
-/// Line and column of a byte offset, both from 1; columns count characters.
-fn place(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let start = before.rfind('\n').map_or(0, |newline| newline + 1);
-    (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
 }
 
 #[cfg(test)]

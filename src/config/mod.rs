@@ -12,8 +12,11 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
+pub use crate::text::nearest;
 pub use file::{File, Profile};
-pub use knobs::{BreakerKnobs, FailOn, Layer, LoadKnobs, LockKnobs, ProbeKnobs, ServeKnobs, StoreKnobs};
+pub use knobs::{
+    BreakerKnobs, FailFrom, FailOn, Layer, LoadKnobs, LockKnobs, ProbeKnobs, ServeKnobs, StoreKnobs, TlsKnobs,
+};
 pub use origin::{Origin, Value, variable};
 pub use target::{Expect, Target};
 
@@ -174,16 +177,6 @@ pub fn search_path() -> std::ffi::OsString {
 pub fn names(source: &Source) -> (Vec<String>, Vec<String>) {
     let file = find(source).ok().flatten().and_then(|path| read(&path).ok()).unwrap_or_default();
     (file.targets.into_keys().collect(), file.profile.into_keys().collect())
-}
-
-/// The nearest of the known names, if one is near enough to have been meant.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate))
-        .filter(|(likeness, _)| *likeness > 0.7)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
 }
 
 /// `--config` > `HARDY_CONFIG` > `./hardy.toml` > `$XDG_CONFIG_HOME/hardy/config.toml`; the first wins.

@@ -67,7 +67,9 @@ impl Overrides {
         Overrides(self.0.iter().filter(fits).cloned().collect())
     }
 
-    fn find(&self, host: &str) -> Option<Vec<SocketAddr>> {
+    /// The addresses that were given for a host, with their port.
+    #[must_use]
+    pub fn find(&self, host: &str) -> Option<Vec<SocketAddr>> {
         let found = self.0.iter().find(|o| o.host.eq_ignore_ascii_case(host))?;
         Some(found.addresses.iter().map(|ip| SocketAddr::new(*ip, found.port)).collect())
     }

@@ -16,10 +16,20 @@ pub(super) enum Format {
     Junit,
     Prometheus,
     Html,
+    Sarif,
+}
+
+/// The forms of a report that only some commands have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forms {
+    /// A page for browsers.
+    pub html: bool,
+    /// Findings.
+    pub sarif: bool,
 }
 
 impl Format {
-    pub(super) const NAMES: &'static str = "json, junit, prometheus or html";
+    pub(super) const NAMES: &'static str = "json, junit, prometheus, html or sarif";
 }
 
 impl FromStr for Format {
@@ -31,18 +41,19 @@ impl FromStr for Format {
             "junit" => Ok(Format::Junit),
             "prometheus" => Ok(Format::Prometheus),
             "html" => Ok(Format::Html),
+            "sarif" => Ok(Format::Sarif),
             _ => Err(()),
         }
     }
 }
 
 pub(super) fn write<R: Report>(file: &ReportFile, report: &R) -> Result<(), Error> {
-    let suite = R::SCHEMA.split('/').next().unwrap_or(R::SCHEMA);
     let text = match file.format {
         Format::Json => super::json(report)? + "\n",
-        Format::Junit => junit::render(suite, &report.cases())?,
+        Format::Junit => junit::render(&report.suites())?,
         Format::Prometheus => metrics::render(&report.metrics()),
         Format::Html => report.html().ok_or_else(no_page)?,
+        Format::Sarif => report.sarif().ok_or_else(no_findings)?.render()?,
     };
     replace(&file.path, text.as_bytes()).map_err(|e| {
         Error::unknown(format!("cannot write the report to {}", file.path.display()))
@@ -53,7 +64,10 @@ pub(super) fn write<R: Report>(file: &ReportFile, report: &R) -> Result<(), Erro
 
 /// Replaces a file as a whole, so that a reader such as node-exporter never sees half of it.
 /// What is no file (a pipe, a terminal) is written to; a link stays, and its target is replaced.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// The file cannot be written; what was there before is still there.
+pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = match fs::metadata(path) {
         Ok(about) if !about.is_file() => return fs::File::options().write(true).open(path)?.write_all(bytes),
         Ok(_) => &fs::canonicalize(path)?,
@@ -70,9 +84,11 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Fails before any work is done where the file could not be written after it.
-pub(super) fn check(file: &ReportFile, has_page: bool) -> Result<(), Error> {
-    if file.format == Format::Html && !has_page {
-        return Err(no_page());
+pub(super) fn check(file: &ReportFile, forms: Forms) -> Result<(), Error> {
+    match file.format {
+        Format::Html if !forms.html => return Err(no_page()),
+        Format::Sarif if !forms.sarif => return Err(no_findings()),
+        _ => {}
     }
     let directory = file.path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if directory.is_dir() && !file.path.is_dir() {
@@ -90,6 +106,10 @@ fn no_page() -> Error {
     Error::usage("this command has no report as html").hint("--report html=FILE is for `hardy load run`")
 }
 
+fn no_findings() -> Error {
+    Error::usage("this command has no report as sarif").hint("--report sarif=FILE is for `hardy tls check`")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,8 +118,12 @@ mod tests {
     fn a_page_is_refused_where_there_is_none() {
         let directory = tempfile::tempdir().unwrap();
         let file: ReportFile = format!("html={}/x.html", directory.path().display()).parse().unwrap();
-        assert_eq!(check(&file, false).unwrap_err().exit(), crate::exit::Exit::USAGE);
-        assert!(check(&file, true).is_ok());
+        let page = Forms { html: true, sarif: false };
+        assert_eq!(check(&file, Forms::default()).unwrap_err().exit(), crate::exit::Exit::USAGE);
+        assert!(check(&file, page).is_ok());
+        let file: ReportFile = format!("sarif={}/x.sarif", directory.path().display()).parse().unwrap();
+        assert_eq!(check(&file, page).unwrap_err().exit(), crate::exit::Exit::USAGE);
+        assert!(check(&file, Forms { html: false, sarif: true }).is_ok());
     }
 
     #[test]

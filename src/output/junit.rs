@@ -1,10 +1,19 @@
-//! The JUnit form of a report, for pipelines: one test case per thing that was looked at.
+//! The JUnit form of a report, for pipelines: suites with one test case per thing that was looked at.
 
 use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 
 use crate::error::Error;
+
+/// Test cases that belong together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suite {
+    /// What they are about.
+    pub name: String,
+    /// One after the other.
+    pub cases: Vec<Case>,
+}
 
 /// One test case.
 #[derive(Clone, Debug, PartialEq)]
@@ -22,6 +31,11 @@ pub struct Case {
 pub enum Outcome {
     /// As it should be.
     Pass,
+    /// Was not looked at, or does not count.
+    Skip {
+        /// For people.
+        message: String,
+    },
     /// Not as it should be: a stable id of the reason, and what was seen.
     Fail {
         /// Stable id.
@@ -38,23 +52,32 @@ pub enum Outcome {
     },
 }
 
-/// Renders the cases as one suite with the name of the command.
-pub fn render(suite_name: &str, cases: &[Case]) -> Result<String, Error> {
-    let mut suite = TestSuite::new(suite_name);
-    for case in cases {
+/// Renders the suites as one document.
+pub fn render(suites: &[Suite]) -> Result<String, Error> {
+    let mut report = quick_junit::Report::new("hardy");
+    report.add_test_suites(suites.iter().map(suite));
+    report.to_string().map_err(|e| Error::unknown("cannot write the report as JUnit").because(e))
+}
+
+fn suite(suite: &Suite) -> TestSuite {
+    let mut rendered = TestSuite::new(suite.name.as_str());
+    for case in &suite.cases {
         let status = match &case.outcome {
             Outcome::Pass => TestCaseStatus::success(),
+            Outcome::Skip { message } => {
+                let mut status = TestCaseStatus::skipped();
+                status.set_message(message.as_str());
+                status
+            }
             Outcome::Fail { reason, message } => refused(NonSuccessKind::Failure, reason, message),
             Outcome::Error { reason, message } => refused(NonSuccessKind::Error, reason, message),
         };
         let mut test = TestCase::new(case.name.as_str(), status);
-        test.set_classname(suite_name);
+        test.set_classname(suite.name.as_str());
         test.set_time(case.time);
-        suite.add_test_case(test);
+        rendered.add_test_case(test);
     }
-    let mut report = quick_junit::Report::new("hardy");
-    report.add_test_suite(suite);
-    report.to_string().map_err(|e| Error::unknown("cannot write the report as JUnit").because(e))
+    rendered
 }
 
 fn refused(kind: NonSuccessKind, reason: &str, message: &str) -> TestCaseStatus {

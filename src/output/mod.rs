@@ -8,6 +8,7 @@ mod human;
 mod junit;
 mod live;
 pub mod plot;
+pub mod sarif;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -28,8 +29,9 @@ use crate::metrics::Metric;
 use crate::text::printable_json;
 
 pub use crate::text::printable;
+pub use file::{Forms, replace};
 pub use human::{Human, Table, Tone, sparkline};
-pub use junit::{Case, Outcome};
+pub use junit::{Case, Outcome, Suite};
 pub use live::Live;
 
 /// What a command found, and how it is shown.
@@ -56,6 +58,12 @@ pub trait Report: Serialize + JsonSchema {
         Vec::new()
     }
 
+    /// The same as several suites; one with the name of the command where nothing else is said.
+    fn suites(&self) -> Vec<Suite> {
+        let name = Self::SCHEMA.split('/').next().unwrap_or(Self::SCHEMA);
+        vec![Suite { name: name.to_owned(), cases: self.cases() }]
+    }
+
     /// The values of the Prometheus form; none where that form makes no sense.
     fn metrics(&self) -> Vec<Metric> {
         Vec::new()
@@ -63,6 +71,11 @@ pub trait Report: Serialize + JsonSchema {
 
     /// A page of its own, for browsers; none where that form makes no sense.
     fn html(&self) -> Option<String> {
+        None
+    }
+
+    /// Its findings, for tools that show them beside code; none where that form makes no sense.
+    fn sarif(&self) -> Option<sarif::Log> {
         None
     }
 }
@@ -158,10 +171,9 @@ impl Console {
         }
     }
 
-    /// Whether the files of `--report` can be written, by a command that has a page for browsers or none; asked before
-    /// any work is done.
-    pub fn check_reports(&self, has_page: bool) -> Result<(), Error> {
-        self.settings.reports.iter().try_for_each(|file| file::check(file, has_page))
+    /// Whether the files of `--report` can be written, by a command that has these forms; asked before any work is done.
+    pub fn check_reports(&self, forms: Forms) -> Result<(), Error> {
+        self.settings.reports.iter().try_for_each(|file| file::check(file, forms))
     }
 
     /// Prints the report on stdout and into the files asked for; returns its exit code.
@@ -259,6 +271,11 @@ impl Console {
     /// Whether nothing but errors and the result is wanted.
     pub fn is_quiet(&self) -> bool {
         self.settings.quiet
+    }
+
+    /// Whether more is wanted than usual.
+    pub fn is_verbose(&self) -> bool {
+        self.settings.verbose
     }
 
     /// Whether stdout carries JSON.
@@ -379,6 +396,16 @@ pub fn print_usage(usage: &clap::Error) -> Exit {
     // A reader that has gone away is no error.
     let _ = usage.print();
     if usage.use_stderr() { Exit::USAGE } else { Exit::GOOD }
+}
+
+/// The JSON document of a report on one line, as a file of `--report json` has it.
+///
+/// # Errors
+/// The report cannot be written as JSON.
+pub fn document<R: Report>(report: &R) -> Result<String, Error> {
+    let document = Document { schema: R::SCHEMA, verdict: report.verdict(), data: report };
+    let text = serde_json::to_string(&document);
+    text.map(printable_json).map_err(|e| Error::unknown("cannot write the report as JSON").because(e))
 }
 
 /// One JSON document: indented for a terminal, on one line for a pipe.

@@ -3,11 +3,12 @@
 //! Refuses to let one target hold up another: each has its own time.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use rustls::pki_types::CertificateDer;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use super::prober::{self, Protocol};
 use super::session::{self, Depth, Session};
 use super::target::{Endpoint, Place, Target};
 use super::threshold::Threshold;
+use crate::http::lookup::Overrides;
 use crate::reason::{Fault, Reason};
 
 /// Files that connections of all targets together may take.
@@ -57,6 +59,18 @@ pub struct Plan {
     pub password: Option<String>,
     /// The name that certificates in files must be for.
     pub file_name: Option<String>,
+    /// The key that should belong to each leaf, of servers and of files without a key.
+    pub key: Option<Arc<PrivateKeyDer<'static>>>,
+    /// The leaf that servers should send: that of a file on disk.
+    pub leaf: Option<CertificateDer<'static>>,
+    /// Revocation lists that were given.
+    pub crls: Vec<CertificateRevocationListDer<'static>>,
+    /// Fetch the revocation lists that the certificates name.
+    pub fetch_crls: bool,
+    /// Fetch certificates that were not sent from where the chain says (AIA).
+    pub aia: bool,
+    /// Addresses that were given by hand, instead of a look-up.
+    pub overrides: Overrides,
 }
 
 /// How far it is.
@@ -75,6 +89,8 @@ pub struct Checked {
     pub target: String,
     /// The address that was spoken with.
     pub address: Option<SocketAddr>,
+    /// The file that it is.
+    pub file: Option<PathBuf>,
     /// In the order in which they were found.
     pub findings: Vec<Finding>,
     /// What was seen.
@@ -127,7 +143,14 @@ pub async fn check(
         tell(all.len());
     }
     all.sort_by_key(|(number, _)| *number);
-    all.into_iter().flat_map(|(_, checked)| checked).collect()
+    all.into_iter().flat_map(|(_, checked)| checked).map(|checked| settled(&plan, checked)).collect()
+}
+
+/// What the severities and waivers of the policy make of it.
+fn settled(plan: &Plan, checked: Checked) -> Checked {
+    let address = checked.address.map(|address| address.to_string());
+    let names: Vec<String> = std::iter::once(checked.target.clone()).chain(address).collect();
+    Checked { findings: plan.policy.settle(&names, plan.at, checked.findings), ..checked }
 }
 
 async fn one(plan: &Plan, target: &Target, everywhere: Arc<Semaphore>) -> Vec<Checked> {
@@ -136,7 +159,7 @@ async fn one(plan: &Plan, target: &Target, everywhere: Arc<Semaphore>) -> Vec<Ch
             Ok(bundles) => bundles.iter().map(|bundle| file(plan, target, bundle)).collect(),
             Err(error) => vec![unreadable(target, &error)],
         },
-        Place::Endpoint(endpoint) => match addresses(endpoint, plan.timeout).await {
+        Place::Endpoint(endpoint) => match addresses(plan, endpoint).await {
             Err(fault) => vec![failed(target, fault)],
             Ok(found) => endpoint_at(plan, target, endpoint, &found, &everywhere).await,
         },
@@ -200,7 +223,7 @@ async fn at_address(
         }
     };
     let staple = session.as_ref().and_then(|session| session.staple.as_deref());
-    let presented = Presented { chain: &chain, staple, is_served: true, key: None };
+    let presented = Presented { chain: &chain, staple, is_served: true, key: plan.key.as_deref() };
     let judged = chain::judge(&presented, &rules(plan, Some(endpoint.name())));
     findings.extend(judged.findings);
     findings.extend(policy::judge(&plan.policy, &protocol, session.as_ref(), &judged.certificates));
@@ -208,6 +231,7 @@ async fn at_address(
     Checked {
         target: target.shown.clone(),
         address: Some(address),
+        file: None,
         findings,
         observed: Observed { protocol: Some(protocol), session, certificates },
         connections: dial.opened(),
@@ -222,33 +246,39 @@ fn rules<'a>(plan: &'a Plan, name: Option<&'a str>) -> Rules<'a> {
         roots: &plan.roots,
         warn: plan.warn,
         crit: plan.crit,
-        crls: &[],
+        crls: &plan.crls,
         fetched: &[],
-        leaf: None,
+        leaf: plan.leaf.as_ref(),
     }
 }
 
 fn file(plan: &Plan, target: &Target, bundle: &files::Bundle) -> Checked {
     let begun = Instant::now();
-    let presented =
-        Presented { chain: &bundle.certificates, staple: None, is_served: false, key: bundle.keys.first() };
+    let key = bundle.keys.first().or(plan.key.as_deref());
+    let presented = Presented { chain: &bundle.certificates, staple: None, is_served: false, key };
     let judged = chain::judge(&presented, &rules(plan, plan.file_name.as_deref()));
+    let mut findings = judged.findings;
+    findings.extend(policy::judge_certificates(&plan.policy, &judged.certificates));
     let observed = Observed { certificates: judged.certificates, ..Observed::default() };
     let path = bundle.path.display().to_string();
     let target = if path == target.shown { path } else { format!("{}: {path}", target.shown) };
     Checked {
         target,
         address: None,
-        findings: judged.findings,
+        file: Some(bundle.path.clone()),
+        findings,
         observed,
         connections: 0,
         elapsed: begun.elapsed(),
     }
 }
 
-async fn addresses(endpoint: &Endpoint, timeout: Duration) -> Result<Vec<SocketAddr>, Fault> {
+async fn addresses(plan: &Plan, endpoint: &Endpoint) -> Result<Vec<SocketAddr>, Fault> {
+    if let Some(given) = plan.overrides.seen_from(&endpoint.host, endpoint.port).find(&endpoint.host) {
+        return Ok(given);
+    }
     let host = (endpoint.host.as_str(), endpoint.port);
-    let looked_up = tokio::time::timeout(timeout, tokio::net::lookup_host(host)).await;
+    let looked_up = tokio::time::timeout(plan.timeout, tokio::net::lookup_host(host)).await;
     let found: Vec<SocketAddr> = match looked_up {
         Err(_) => return Err(Reason::Dns.because(format!("no answer about {} in time", endpoint.host))),
         Ok(Err(error)) => return Err(Reason::Dns.because(format!("{}: {error}", endpoint.host))),
@@ -264,6 +294,10 @@ fn failed(target: &Target, fault: Fault) -> Checked {
     Checked {
         target: target.shown.clone(),
         address: None,
+        file: match &target.place {
+            Place::File(path) => Some(path.clone()),
+            Place::Endpoint(_) => None,
+        },
         findings: vec![unreached(&fault)],
         observed: Observed::default(),
         connections: 0,

@@ -36,6 +36,9 @@ pub struct Finding {
     pub expected: String,
     /// How it is.
     pub actual: String,
+    /// What is to blame one by one, such as suites; empty where `subject` says it all.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub items: Vec<String>,
     /// What to do; empty where nothing is to be done.
     pub fix: String,
     /// Why it does not count although it is bad, and until when; only with a waiver.
@@ -52,6 +55,7 @@ impl Finding {
             subject: subject.into(),
             expected: String::new(),
             actual: String::new(),
+            items: Vec::new(),
             fix: String::new(),
             waived: None,
         }
@@ -67,6 +71,12 @@ impl Finding {
     #[must_use]
     pub fn actual(self, actual: impl Into<String>) -> Finding {
         Finding { actual: actual.into(), ..self }
+    }
+
+    /// What is to blame one by one.
+    #[must_use]
+    pub fn items(self, items: Vec<String>) -> Finding {
+        Finding { items, ..self }
     }
 
     /// What to do.

@@ -39,7 +39,14 @@ impl FromStr for Threshold {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Threshold, String> {
-        let form = || format!("{text:?} is neither a time such as 30d nor a share such as 33%");
+        let form =
+            || format!("{text:?} is neither a time such as 30d, nor a share such as 33%, nor `30d or 33%`");
+        if let Some((time, share)) = text.split_once(" or ") {
+            return match (time.parse()?, share.parse()?) {
+                (Threshold::Left(time), Threshold::Percent(percent)) => Ok(Threshold::Either(time, percent)),
+                _ => Err(form()),
+            };
+        }
         if let Some(number) = text.strip_suffix('%') {
             let percent = number.parse().ok().filter(|percent| *percent <= 100);
             return percent.map(Threshold::Percent).ok_or_else(form);
@@ -69,9 +76,11 @@ mod tests {
         let days = |days: u64| Duration::from_secs(days * 86_400);
         assert_eq!(Threshold::WARN.of(days(366)), days(30));
         assert!(Threshold::WARN.of(days(6)) < days(2));
+        assert_eq!(Threshold::WARN.to_string().parse(), Ok(Threshold::WARN));
+        assert_eq!(Threshold::CRIT.to_string().parse(), Ok(Threshold::CRIT));
         assert_eq!("33%".parse(), Ok(Threshold::Percent(33)));
         assert_eq!("30d".parse(), Ok(Threshold::Left(days(30))));
-        for bad in ["", "%", "101%", "thirty", "30"] {
+        for bad in ["", "%", "101%", "thirty", "30", "33% or 30d", "30d or", "30d or 20d or 5%"] {
             assert!(bad.parse::<Threshold>().is_err(), "{bad}");
         }
     }

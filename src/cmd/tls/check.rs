@@ -2,80 +2,210 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::Instant;
 
 use jiff::Timestamp;
+use tokio::sync::watch;
 
-use super::report::Report;
-use crate::address::Address;
+use super::report::{Report, Run};
+use super::settings::{self, Settings};
+use super::{baseline, human};
 use crate::app::App;
+use crate::cmd::names::Names;
 use crate::complete;
+use crate::config::TlsKnobs;
 use crate::error::Error;
-use crate::http::read_ca;
-use crate::tls::chain::Roots;
-use crate::tls::policy::Policy;
-use crate::tls::session::Depth;
-use crate::tls::target::{Endpoint, Place, Target};
-use crate::tls::threshold::Threshold;
-use crate::tls::{self, Plan};
+use crate::exit::Exit;
+use crate::http::lookup::Override;
+use crate::tls::{self, Snapshot};
 
 /// Check certificates and TLS policy of endpoints and files
 #[derive(clap::Args, Debug, Default)]
+#[command(after_long_help = "\
+Examples:
+  hardy tls check api.example                              # every version, suite and group; every reason
+  hardy tls check                                          # all targets of hardy.toml that have TLS
+  hardy tls check tls+smtp://mail.example tls+postgres://db.example --policy modern
+  hardy tls check /etc/ssl/site.pem --name www.example --key /etc/ssl/site.key --crit 15%
+  hardy tls check api --fast --on-disk /etc/ssl/site.pem   # was the new certificate loaded?
+  hardy tls check api --save tls.json                      # and in the next run: what has changed?
+  hardy tls check api --baseline tls.json --report junit=tls.xml --report sarif=tls.sarif
+
+A policy of your own (--policy FILE), all of it optional:
+  base = \"intermediate\"                     # modern, intermediate, article; else nothing is bounded
+  versions = [\"1.2\", \"1.3\"]                 # upper bounds: versions, suites, groups, keys, signatures
+  require_groups = [\"X25519MLKEM768\"]       # must-haves: require_versions, _suites, _groups, _alpn
+  keys = [\"ECDSA P-256\", \"RSA 3072\"]        # of the leaf; RSA of at least this size
+  max_lifetime = \"90d\"
+  hsts_min_age = \"365d\"
+  server_order = true                       # the server's order of suites must decide
+  severity = { \"kx.pq\" = \"fail\" }           # fail or warn, by rule
+  [[waive]]                                 # known and tolerated; reason and last day are mandatory
+  id = \"suite.weak\"                         # rules and targets may be patterns with * and ?
+  target = \"legacy.example*\"
+  reason = \"old scanners, OPS-123\"
+  until = \"2027-01-01\"
+
+Status of a finding:
+  fail   breaks the policy (exit 1)         warn   wants to be looked at (exit 0, or see --fail-on)
+  error  could not be found out (exit 3)    skip   was not asked for; never counts as a pass
+With --baseline only what is new or worse than in that run, and what could not be found out, counts.")]
 pub struct Args {
-    /// HOST[:PORT], URL, file, or name in the config
+    // First, because those that follow take what it looks at.
+    #[command(flatten)]
+    pub(super) names: Names,
+    /// HOST[:PORT], URL, file, directory, or name in the config [default: all of the config]
+    ///
+    /// https://HOST[:PORT], tls://HOST[:PORT], or tls+PROTOCOL://HOST[:PORT] for smtp, imap, pop3, ftp, ldap, postgres,
+    /// mysql and xmpp, which begin TLS on request. A file holds PEM, DER or PKCS#12; of a directory every such file is
+    /// checked.
     #[arg(value_name = "TARGET", add = complete::targets())]
-    targets: Vec<String>,
+    pub(super) targets: Vec<String>,
+    #[command(flatten)]
+    pub(super) knobs: TlsKnobs,
+    #[command(flatten)]
+    pub(super) judgement: Judgement,
+    #[command(flatten)]
+    pub(super) certificates: Certificates,
+    #[command(flatten)]
+    pub(super) connections: Connections,
+    #[command(flatten)]
+    pub(super) changes: Changes,
+}
+
+/// When, and with which exit code.
+#[derive(clap::Args, Debug, Default)]
+#[command(next_help_heading = "Policy")]
+pub(super) struct Judgement {
+    /// The same as --warn, in days
+    #[arg(long, value_name = "N", conflicts_with = "warn", hide = true)]
+    pub(super) warn_days: Option<u32>,
+    /// The same as --crit, in days
+    #[arg(long, value_name = "N", conflicts_with = "crit", hide = true)]
+    pub(super) crit_days: Option<u32>,
+    /// Judge as of this time: 2027-01-01, or RFC 3339
+    #[arg(long, value_name = "DATE", value_parser = settings::date)]
+    pub(super) at: Option<Timestamp>,
+    /// Exit codes: hardy, or nagios (0 ok, 1 warning, 2 critical, 3 unknown)
+    #[arg(long, value_name = "CODES", hide_possible_values = true)]
+    pub(super) exit: Option<ExitCodes>,
+}
+
+/// What belongs to the certificates.
+#[derive(clap::Args, Debug, Default)]
+#[command(next_help_heading = "Certificates")]
+pub(super) struct Certificates {
+    /// Ask for this name, and match it; also for files
+    #[arg(long, value_name = "NAME")]
+    pub(super) name: Option<String>,
+    /// The key that must belong to the leaf
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: Option<PathBuf>,
+    /// The leaf that must be served: that of this file
+    #[arg(long, value_name = "FILE", visible_alias = "cert-file")]
+    pub(super) on_disk: Option<PathBuf>,
+    /// The password of PKCS#12 files is in this file
+    #[arg(long, value_name = "FILE")]
+    pub(super) password_file: Option<PathBuf>,
+    /// Fetch the revocation lists that the certificates name
+    #[arg(long)]
+    pub(super) crl: bool,
+    /// A revocation list (PEM or DER) [repeatable]
+    #[arg(long, value_name = "FILE", hide_short_help = true)]
+    pub(super) crl_file: Vec<PathBuf>,
+    /// Fetch intermediates that are not sent, to name the missing one
+    #[arg(long)]
+    pub(super) aia: bool,
+    /// Show a server that asks this certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "client_key", hide_short_help = true)]
+    pub(super) client_cert: Option<PathBuf>,
+    /// The key of --client-cert (PEM)
+    #[arg(long, value_name = "FILE", requires = "client_cert", hide_short_help = true)]
+    pub(super) client_key: Option<PathBuf>,
+}
+
+/// How servers are asked.
+#[derive(clap::Args, Debug, Default)]
+#[command(next_help_heading = "Connections")]
+pub(super) struct Connections {
     /// One connection: the certificate, and what was negotiated
     #[arg(long)]
-    fast: bool,
-    /// Trust these certificates too (PEM)
+    pub(super) fast: bool,
+    /// Every address of a name, not only the first that answers
+    #[arg(long)]
+    pub(super) all_addresses: bool,
+    /// Use this address for that name and port, as curl does [repeatable]
+    #[arg(long, value_name = "HOST:PORT:ADDR", hide_short_help = true)]
+    pub(super) resolve: Vec<Override>,
+}
+
+/// What has changed since an earlier run.
+#[derive(clap::Args, Debug, Default)]
+#[command(next_help_heading = "Changes")]
+pub(super) struct Changes {
+    /// Compare with this earlier run; only what is new or worse counts
     #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    pub(super) baseline: Option<PathBuf>,
+    /// Keep this run for a later --baseline
+    #[arg(long, value_name = "FILE")]
+    pub(super) save: Option<PathBuf>,
+}
+
+/// `--exit`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum ExitCodes {
+    /// The documented ones.
+    #[default]
+    Hardy,
+    /// Those of monitoring plugins.
+    Nagios,
 }
 
 /// Checks all of them.
-pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
-    let targets = args.targets.iter().map(|text| target(text)).collect::<Result<_, _>>()?;
-    let given = match &args.ca {
-        Some(path) => read_ca(path).map_err(|error| Error::usage(error.to_string()))?,
-        None => Vec::new(),
-    };
-    let plan = Plan {
-        targets,
-        policy: Policy::default(),
-        roots: Roots { given, ..Roots::default() },
-        at: Timestamp::now(),
-        warn: Threshold::WARN,
-        crit: Threshold::CRIT,
-        depth: if args.fast { Depth::Fast } else { Depth::Full },
-        timeout: Duration::from_secs(5),
-        max_conns: 8,
-        all_addresses: false,
-        identity: None,
-        password: None,
-        file_name: None,
-    };
-    let stop = app.shutdown.token.child_token();
-    Ok(Report::new(&tls::check(Arc::new(plan), None, stop).await))
+pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
+    let codes = args.judgement.exit.unwrap_or_default();
+    let done = checked(args, app).await;
+    done.map_err(|error| match codes {
+        // To a monitoring system 2 would be an outage.
+        ExitCodes::Nagios => error.with_exit(Exit::UNKNOWN),
+        ExitCodes::Hardy => error,
+    })
 }
 
-fn target(text: &str) -> Result<Target, Error> {
-    let endpoint = |host: String, port, starttls, http_path| {
-        Place::Endpoint(Endpoint { host, port, server_name: None, starttls, http_path })
+async fn checked(args: Args, app: &App) -> Result<Exit, Error> {
+    let settings = Settings::resolve(&args, &app.config)?;
+    let begun = Instant::now();
+    let plan = Arc::new(settings.plan);
+    let stop = app.shutdown.token.child_token();
+    let (snapshots, seen) = watch::channel(Snapshot::default());
+    let found = tokio::select! {
+        found = tls::check(plan.clone(), Some(snapshots), stop) => found,
+        never = show(seen, app) => match never {},
     };
-    let place = match text.parse::<Address>() {
-        Ok(Address::Tls { host, port, starttls }) => endpoint(host, port, starttls, None),
-        Ok(Address::Http { url, socket: None }) => {
-            let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-            endpoint(host, url.port_or_known_default().unwrap_or(443), None, Some(url.path().to_owned()))
-        }
-        Ok(other) => return Err(Error::usage(format!("{text}: {} has no TLS to check", other.kind()))),
-        Err(_) => match text.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
-            Some((host, Ok(port))) => {
-                endpoint(host.trim_matches(['[', ']']).to_owned(), port, None, Some("/".into()))
-            }
-            _ => Place::File(PathBuf::from(text)),
-        },
+    let run = Run {
+        policy: plan.policy.name.clone(),
+        at: plan.at,
+        elapsed: begun.elapsed(),
+        interrupted: app.shutdown.signal().is_some(),
+        verbose: app.console.is_verbose(),
+        fail_on: settings.fail_on,
+        codes: args.judgement.exit.unwrap_or_default(),
     };
-    Ok(Target { shown: text.to_owned(), place })
+    let report = Report::new(&found, run, settings.baseline);
+    let kept = settings.save.filter(|_| app.shutdown.signal().is_none());
+    let kept = kept.map(|path| baseline::save(&path, &report));
+    let exit = app.finish(&report)?;
+    // A full disk must not cost the report.
+    kept.transpose().map(|_| exit)
+}
+
+/// Draws how far it is, where somebody sees it.
+async fn show(mut seen: watch::Receiver<Snapshot>, app: &App) -> std::convert::Infallible {
+    let live = app.console.live();
+    let begun = Instant::now();
+    while live.is_shown() && seen.changed().await.is_ok() {
+        let snapshot = seen.borrow_and_update().clone();
+        live.draw(|out| human::progress(out, &snapshot, begun.elapsed()));
+    }
+    std::future::pending().await
 }

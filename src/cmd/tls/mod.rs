@@ -1,13 +1,19 @@
 //! `hardy tls`: is TLS as it should be, and if not, why not and what is to be done?
 
+mod baseline;
 mod check;
+mod forms;
+mod human;
 mod report;
+mod settings;
+mod targets;
 
 use crate::app::App;
+use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
 
-/// Check certificates and TLS of endpoints and files, and make certificates for development
+/// Check certificates and TLS of endpoints and files
 #[derive(clap::Args, Debug)]
 #[command(disable_help_subcommand = true)]
 #[command(after_long_help = "\
@@ -25,9 +31,24 @@ enum Action {
     Check(Box<check::Args>),
 }
 
+impl Args {
+    /// Whether the report of the chosen action is a list of findings.
+    pub fn has_findings(&self) -> bool {
+        matches!(self.action, Action::Check(_))
+    }
+}
+
 /// Runs the chosen action.
 pub async fn dispatch(args: Args, app: &App) -> Result<Exit, Error> {
     match args.action {
-        Action::Check(args) => app.finish(&check::run(*args, app).await?),
+        Action::Check(args) => check::run(*args, app).await,
     }
+}
+
+/// Whether every target and all settings of the config can be used, as a run without flags would.
+///
+/// # Errors
+/// The first that cannot, by its key.
+pub fn check(config: &Config) -> Result<(), Error> {
+    settings::check(config)
 }

@@ -8,6 +8,7 @@ mod lock;
 mod probe;
 mod serve;
 mod store;
+mod tls;
 
 pub use breaker::BreakerKnobs;
 pub use load::LoadKnobs;
@@ -15,6 +16,7 @@ pub use lock::LockKnobs;
 pub use probe::{FailOn, ProbeKnobs};
 pub use serve::ServeKnobs;
 pub use store::StoreKnobs;
+pub use tls::{FailFrom, TlsKnobs};
 
 /// One layer of a section over a lower one.
 pub trait Layer {
