@@ -1,5 +1,6 @@
 //! Text that is shown to others: what a server sends must not steer their terminal, and what is secret
-//! must not be in it. And text that others wrote: what they may have meant, and where it stands.
+//! must not be in it; what is for a shell must be read by it as it is. And text that others wrote: what they may have
+//! meant, and where it stands.
 
 use std::fmt::Write as _;
 
@@ -85,6 +86,23 @@ pub fn place(text: &str, offset: usize) -> (usize, usize) {
     let before = text.get(..offset).unwrap_or(text);
     let start = before.rfind('\n').map_or(0, |newline| newline + 1);
     (before.matches('\n').count() + 1, before[start..].chars().count() + 1)
+}
+
+/// For a shell: as it is where nothing in it means anything to a shell, else in single quotes.
+pub fn quoted(text: &[u8]) -> Vec<u8> {
+    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"_./:@%+,-".contains(byte);
+    if !text.is_empty() && text.iter().all(harmless) {
+        return text.to_vec();
+    }
+    let mut quoted = vec![b'\''];
+    for byte in text {
+        match byte {
+            b'\'' => quoted.extend_from_slice(br"'\''"),
+            byte => quoted.push(*byte),
+        }
+    }
+    quoted.push(b'\'');
+    quoted
 }
 
 #[cfg(test)]

@@ -139,6 +139,11 @@ pub fn state_directory() -> Result<PathBuf, Error> {
     })
 }
 
+/// Who runs this, as the environment has it.
+pub fn user() -> Option<String> {
+    ["USER", "LOGNAME"].iter().find_map(|name| environment(name)?.into_string().ok())
+}
+
 /// The password of the store's user, if the environment has one.
 pub fn store_password() -> Option<String> {
     environment(PASSWORD).and_then(|value| value.into_string().ok())

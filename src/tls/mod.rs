@@ -4,17 +4,19 @@
 //! observe. [`chain`] and [`policy`] judge; they are pure. Refuses to print, to read the config, and to call anything
 //! a pass that was not tested.
 
+pub mod authority;
 pub mod chain;
 pub mod dial;
 pub mod fact;
 pub mod files;
 pub mod finding;
 pub mod hello;
+pub mod life;
 pub mod policy;
 pub mod prober;
 pub mod registry;
 pub mod session;
-mod starttls;
+pub(crate) mod starttls;
 pub mod target;
 pub mod threshold;
 

@@ -1,6 +1,7 @@
 //! `hardy tls`: is TLS as it should be, and if not, why not and what is to be done?
 
 mod baseline;
+mod cert;
 mod check;
 mod forms;
 mod human;
@@ -19,7 +20,8 @@ use crate::exit::Exit;
 #[command(after_long_help = "\
 Examples:
   hardy tls check api.example
-  hardy tls check https://api.example tls+smtp://mail.example /etc/ssl/site.pem")]
+  hardy tls check https://api.example tls+smtp://mail.example /etc/ssl/site.pem
+  hardy tls cert localhost 127.0.0.1")]
 pub struct Args {
     #[command(subcommand)]
     action: Action,
@@ -29,6 +31,7 @@ pub struct Args {
 #[command(defer = true)]
 enum Action {
     Check(Box<check::Args>),
+    Cert(cert::Args),
 }
 
 impl Args {
@@ -42,6 +45,7 @@ impl Args {
 pub async fn dispatch(args: Args, app: &App) -> Result<Exit, Error> {
     match args.action {
         Action::Check(args) => check::run(*args, app).await,
+        Action::Cert(args) => cert::dispatch(&args, app),
     }
 }
 

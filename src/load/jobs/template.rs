@@ -6,6 +6,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
+use crate::text::quoted;
+
 /// What a command is made of for each job.
 #[derive(Clone, Debug)]
 pub struct Template {
@@ -182,23 +184,6 @@ fn directory(path: &[u8]) -> &[u8] {
         None if name.is_empty() && !path.is_empty() => b"/",
         None => b".",
     }
-}
-
-/// For a shell: as it is where nothing in it means anything to a shell, else in single quotes.
-pub fn quoted(text: &[u8]) -> Vec<u8> {
-    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"_./:@%+,-".contains(byte);
-    if !text.is_empty() && text.iter().all(harmless) {
-        return text.to_vec();
-    }
-    let mut quoted = vec![b'\''];
-    for byte in text {
-        match byte {
-            b'\'' => quoted.extend_from_slice(br"'\''"),
-            byte => quoted.push(*byte),
-        }
-    }
-    quoted.push(b'\'');
-    quoted
 }
 
 #[cfg(test)]

@@ -228,10 +228,7 @@ mod tests {
         assert_eq!(facts.names, ["a.example", "::1"]);
         assert_eq!((facts.days_left, facts.names_total), (1, 2));
         assert_eq!(facts.not_after, "2026-04-01T00:00:00Z");
-        assert_eq!(
-            (facts.key.as_str(), facts.signature.as_str()),
-            ("ECDSA P-256", "ecdsa-with-SHA256")
-        );
+        assert_eq!((facts.key.as_str(), facts.signature.as_str()), ("ECDSA P-256", "ecdsa-with-SHA256"));
         assert_eq!(facts.sha256.len(), 64);
         assert!(!facts.is_authority);
         assert_eq!(days_left(made.der(), at("2026-04-01T00:00:01Z")), Some(-1));
