@@ -40,7 +40,7 @@ pub enum Garbled {
     /// They begin like TLS and cannot be.
     #[error("{0} came")]
     Malformed(&'static str),
-    /// More than [`MAX_ANSWER`].
+    /// A message longer than [`MAX_ANSWER`].
     #[error("a message of {0} bytes was announced")]
     TooLong(usize),
 }
@@ -66,18 +66,20 @@ impl Reader {
     /// When they cannot be an answer. Then the reader is of no further use.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<bool, Garbled> {
         // In pieces, so that what is wrong with the first is said whatever comes behind it.
+        let (bytes, excess) = bytes.split_at(bytes.len().min(MAX_ANSWER - self.total));
         for piece in bytes.chunks(1024) {
             if self.is_done {
                 break;
             }
             self.total += piece.len();
-            if self.total > MAX_ANSWER {
-                return Err(Garbled::TooLong(self.total));
-            }
             self.raw.extend_from_slice(piece);
             self.records()?;
         }
-        Ok(self.is_done)
+        if excess.is_empty() || self.is_done {
+            Ok(self.is_done)
+        } else {
+            Err(Garbled::Malformed("an endless answer"))
+        }
     }
 
     /// What was said, when the peer says no more: `None` where that is nothing complete.
@@ -131,9 +133,7 @@ impl Reader {
             Some(false) => {}
         }
         if !is_start(raw) {
-            // A greeting is better recognised by its line than by its first bytes.
-            let is_enough = raw.len() >= GREETING || raw.contains(&b'\n');
-            return if is_enough { Err(Garbled::NotTls(plain::spoken(raw))) } else { Ok(false) };
+            return greeting(raw).map_or(Ok(false), |greeting| Err(Garbled::NotTls(plain::spoken(greeting))));
         }
         self.is_tls = raw.len() >= 2;
         Ok(self.is_tls)
@@ -210,6 +210,15 @@ impl Flight {
     #[must_use]
     pub fn chosen(&self) -> Option<Suite> {
         self.hello.as_ref().filter(|_| self.alert.is_none()).map(|hello| hello.suite)
+    }
+}
+
+/// The first line, or as much as is enough to recognise it: `None` while that has not come.
+fn greeting(bytes: &[u8]) -> Option<&[u8]> {
+    let start = &bytes[..bytes.len().min(GREETING)];
+    match start.iter().position(|byte| *byte == b'\n') {
+        Some(end) => Some(&start[..=end]),
+        None => Some(start).filter(|start| start.len() == GREETING),
     }
 }
 

@@ -7,9 +7,13 @@
 mod client;
 mod cursor;
 mod flight;
+#[cfg(test)]
+pub mod heard;
 mod plain;
 mod server;
 mod ssl2;
+#[cfg(test)]
+mod tests;
 
 pub use client::{ClientHello, Share};
 pub use flight::{Flight, Garbled, MAX_ANSWER, Reader};

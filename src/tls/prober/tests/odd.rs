@@ -1,0 +1,172 @@
+//! Servers that keep to no standard: what decides nothing is unknown, and costs little.
+
+use std::time::Duration;
+
+use super::server::{Act, Model, ask, dial, refuse};
+use super::*;
+use crate::tls::hello::heard;
+
+fn usual() -> Model {
+    let versions: &[(Version, &[u32])] = &[
+        (Version::Tls10, &[0xc014, RSA]),
+        (Version::Tls12, &[GCM, RSA, 0xc05c]),
+        (Version::Tls13, &[0x1301, 0x1302]),
+    ];
+    Model::new(versions, &[29, 23], true)
+}
+
+fn why<T: std::fmt::Debug>(fact: &Fact<T>) -> &str {
+    match fact {
+        Fact::Unknown { unknown } => unknown,
+        other => panic!("{other:?} should be unknown"),
+    }
+}
+
+fn all_unknown(protocol: &Protocol, text: &str) {
+    for (version, spoken) in &protocol.versions {
+        assert!(why(spoken).contains(text), "{version}: {spoken:?}");
+    }
+    assert!(why(&protocol.groups).contains(text), "{:?}", protocol.groups);
+    let facts = [&protocol.secure_renegotiation, &protocol.compression, &protocol.extended_master_secret];
+    facts.iter().for_each(|fact| assert!(why(fact).contains(text), "{fact:?}"));
+    why(&protocol.fallback_scsv);
+    why(&protocol.smallest_prime);
+}
+
+#[tokio::test]
+async fn what_is_not_tls_is_named_after_one_connection() {
+    for (greeting, name) in [
+        (&b"HTTP/1.1 400 Bad Request\r\n\r\n"[..], "HTTP"),
+        (b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n", "SSH"),
+        (b"\x01\x02", "something that is not TLS"),
+    ] {
+        let (protocol, count) = ask(move |_, _| Act::Say(greeting.to_vec())).await;
+        assert_eq!((protocol.not_tls.as_deref(), count), (Some(name), 1));
+        all_unknown(&protocol, &format!("{name} was spoken"));
+    }
+}
+
+#[tokio::test]
+async fn a_silent_server_costs_each_version_one_time_out() {
+    let (protocol, count) = ask(|_, _| Act::Stall).await;
+    all_unknown(&protocol, "no answer within 2s");
+    assert_eq!((protocol.not_tls, count), (None, 6));
+}
+
+#[tokio::test]
+async fn resets_and_garbage_decide_nothing() {
+    let half = server::flight(Version::Tls12, Suite(GCM), Some(Group(29)))[..40].to_vec();
+    let huge =
+        [heard::server_hello(Version::Tls12, Suite(GCM), None, &[]), vec![11, 0xff, 0xff, 0xff]].concat();
+    let huge = heard::record(22, &huge);
+    let foreign = server::flight(Version::Ssl3, Suite(0x4a4a), None);
+    let newer = |_: usize| refuse(49);
+    let cases: [(&str, Box<dyn Fn(usize) -> Act + Send + Sync>); 6] = [
+        ("reset", Box::new(|_| Act::Reset)),
+        ("closed", Box::new(|_| Act::Say(Vec::new()))),
+        ("closed", Box::new(move |_| Act::Say(half.clone()))),
+        ("oversized record", Box::new(|_| Act::Say(vec![22, 3, 3, 0xff, 0xff, 1]))),
+        ("16777215 bytes", Box::new(move |_| Act::Say(huge.clone()))),
+        ("alert 49", Box::new(newer)),
+    ];
+    for (text, act) in cases {
+        let (protocol, count) = ask(move |number, _| act(number)).await;
+        if text == "alert 49" {
+            assert!(why(&protocol.versions[&Version::Tls12]).contains(text));
+        } else {
+            all_unknown(&protocol, text);
+        }
+        assert!(count <= 12, "{text}: {count} connections");
+    }
+    let (protocol, _) = ask(move |_, _| Act::Say(foreign.clone())).await;
+    assert!(why(&protocol.versions[&Version::Ssl3]).contains("0x4a4a, which was not offered"));
+}
+
+#[tokio::test]
+async fn one_reset_is_forgiven() {
+    for unlucky in 0..20 {
+        let model = usual();
+        let (protocol, _) = ask(move |number, heard| match number == unlucky {
+            true => Act::Reset,
+            false => model.answer(heard),
+        })
+        .await;
+        assert_eq!(suites(&protocol, Version::Tls12), [GCM, RSA, 0xc05c], "reset {unlucky}");
+        assert_eq!(suites(&protocol, Version::Tls10), [0xc014, RSA], "reset {unlucky}");
+        assert_eq!(suites(&protocol, Version::Ssl3), [0; 0], "reset {unlucky}");
+        if unlucky > 0 {
+            assert_eq!(protocol.groups, Fact::Known([29, 23].map(Group).to_vec()), "reset {unlucky}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_hangs_up_with_nothing_in_common_is_believed_after_a_control() {
+    for act in [|| Act::Reset, || Act::Say(Vec::new())] {
+        let model = usual();
+        let (protocol, _) = ask(move |_, heard| match (heard.version, model.answer(heard)) {
+            (Version::Tls12, Act::Say(bytes)) if bytes[0] == 21 => act(),
+            (_, answer) => answer,
+        })
+        .await;
+        assert_eq!(suites(&protocol, Version::Tls12), [GCM, RSA, 0xc05c]);
+    }
+}
+
+#[tokio::test]
+async fn a_chain_that_breaks_off_is_unknown_and_the_others_are_not() {
+    let model = usual();
+    let (protocol, count) = ask(move |_, heard| {
+        let is_first = heard.suites.contains(&Suite(GCM));
+        if heard.version == Version::Tls12 && !is_first { Act::Stall } else { model.answer(heard) }
+    })
+    .await;
+    assert!(why(&protocol.versions[&Version::Tls12]).contains("no answer"));
+    assert_eq!(suites(&protocol, Version::Tls10), [0xc014, RSA]);
+    assert_eq!(suites(&protocol, Version::Tls13), [0x1301, 0x1302]);
+    assert!(why(&protocol.groups).contains("TLS 1.2"), "its groups are not known");
+    assert!(count < 30, "{count} connections");
+}
+
+#[tokio::test]
+async fn large_hellos_are_cut_into_pieces_where_they_upset() {
+    let acts: [fn() -> Act; 4] = [|| Act::Reset, || refuse(40), || refuse(50), || Act::Stall];
+    for act in acts {
+        let model = usual();
+        let (protocol, _) = ask(move |_, heard| {
+            if heard.length > 255 && heard.version != Version::Tls13 { act() } else { model.answer(heard) }
+        })
+        .await;
+        assert_eq!(suites(&protocol, Version::Tls12), [GCM, RSA, 0xc05c], "also one that few know");
+        assert_eq!(suites(&protocol, Version::Tls10), [0xc014, RSA]);
+        assert_eq!(suites(&protocol, Version::Ssl3), [0; 0]);
+        assert_eq!(spoken(&protocol, Version::Tls12).preference, Fact::Known(Preference::Server));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_wants_a_key_gets_one() {
+    let model = usual();
+    let (protocol, _) = ask(move |_, heard| match heard.version == Version::Tls13 && !heard.has_share {
+        true => refuse(47),
+        false => model.answer(heard),
+    })
+    .await;
+    assert_eq!(suites(&protocol, Version::Tls13), [0x1301, 0x1302]);
+    assert!(why(&protocol.groups).contains("only X25519 could be tried"));
+}
+
+#[tokio::test]
+async fn a_name_that_is_turned_away_is_no_answer() {
+    let (protocol, _) = ask(|_, _| refuse(112)).await;
+    assert!(why(&protocol.versions[&Version::Tls12]).contains("alert 112"));
+    assert!(why(&protocol.groups).contains("alert 112"));
+}
+
+#[tokio::test]
+async fn a_dead_server_is_left_alone_after_two_connections() {
+    let address = std::net::TcpListener::bind("127.0.0.1:0").and_then(|dead| dead.local_addr()).unwrap();
+    let dial = dial(address, Duration::from_secs(2));
+    all_unknown(&enumerate(&dial, None).await, "refused");
+    assert_eq!(dial.opened(), 2);
+}
