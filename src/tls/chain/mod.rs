@@ -3,14 +3,36 @@
 //! Pure: certificates, roots and the time come in as values. Refuses to stop at the first reason, to fetch anything, and to
 //! let one reason hide another.
 
+mod anchors;
+mod dates;
 mod facts;
+mod form;
+mod link;
+mod names;
+mod order;
+mod pair;
+mod path;
+mod revocation;
+mod staple;
+mod store;
+mod transparency;
+mod trust;
 
+#[cfg(test)]
+mod tests;
+
+pub use anchors::{Roots, RootsError};
 pub use facts::{Certificate, days_left};
+pub use link::{Sources, sources};
+pub use pair::belongs;
 
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
-use super::finding::Finding;
+use self::anchors::Anchors;
+use self::link::Link;
+use self::path::Path;
+use super::finding::{Finding, Status};
 use super::threshold::Threshold;
 
 /// What there is to judge.
@@ -47,17 +69,6 @@ pub struct Rules<'a> {
     pub leaf: Option<&'a CertificateDer<'static>>,
 }
 
-/// Certificates that are trusted by themselves.
-#[derive(Clone, Debug, Default)]
-pub struct Roots {
-    /// Those of the system: public authorities, as far as anybody knows.
-    pub system: Vec<CertificateDer<'static>>,
-    /// Those that were given.
-    pub given: Vec<CertificateDer<'static>>,
-    /// Where those of the system were looked for, for people.
-    pub store: String,
-}
-
 /// What there is to say.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Judged {
@@ -67,9 +78,99 @@ pub struct Judged {
     pub certificates: Vec<Certificate>,
 }
 
-/// Judges a chain.
+/// Certificates of a chain that are looked at.
+const LONGEST: usize = 20;
+/// Bytes of a chain that are looked at: a thousand names take some thirty thousand.
+const LARGEST: usize = 512 * 1024;
+
+/// Judges a chain, or a file of authorities that is none.
 #[must_use]
 pub fn judge(presented: &Presented<'_>, rules: &Rules<'_>) -> Judged {
-    let facts = presented.chain.iter().filter_map(|der| Certificate::of(der, rules.at));
-    Judged { findings: Vec::new(), certificates: facts.collect() }
+    if store::is_one(presented, rules) {
+        return store::judge(presented.chain, rules);
+    }
+    let (chain, mut findings) = within_bounds(presented.chain);
+    let (links, unread) = read(chain);
+    findings.extend(unread);
+    let certificates = links.iter().map(|link| Certificate::of_parsed(&link.x509, rules.at)).collect();
+    if chain.first().is_some_and(|leaf| links.first().is_some_and(|link| link.der == leaf)) {
+        let presented = Presented { chain, ..presented.clone() };
+        findings.extend(of_links(&links, &presented, rules));
+    } else if !presented.chain.is_empty() {
+        let untested = Finding::new("chain.untrusted", Status::Error, "leaf");
+        findings.push(untested.actual("not tested: the leaf cannot be read"));
+    }
+    Judged { findings, certificates }
+}
+
+/// All that is to be said of a chain whose leaf can be read.
+fn of_links(links: &[Link<'_>], presented: &Presented<'_>, rules: &Rules<'_>) -> Vec<Finding> {
+    let anchors = Anchors::new(rules.roots);
+    let now = trust::verify(presented.chain, &anchors.list, rules.at.as_second(), None);
+    let path = match &now {
+        Ok(issuers) => Path::along(links, issuers, &anchors),
+        Err(_) => Path::find(links, &anchors, rules.at),
+    };
+    let leaf = &links[0];
+    let mut findings = names::judge(links, &path, rules.name);
+    findings.extend(dates::judge(links, &path, rules));
+    findings.extend(form::judge(links, &path));
+    findings.extend(order::judge(links, &path));
+    let has_failed =
+        findings.iter().any(|finding| finding.status == Status::Fail && finding.id != "cert.name");
+    let asked = trust::Asked { chain: presented.chain, anchors: &anchors, now: now.map(|_| ()), has_failed };
+    findings.extend(trust::judge(links, &path, &asked, rules));
+    findings.push(transparency::judge(leaf, &path));
+    findings.extend(staple::judge(links, &path, presented, rules.at));
+    findings.extend(revocation::judge(links, &path, &anchors, presented, rules));
+    findings.extend(pair::judge(leaf, presented, rules));
+    findings
+}
+
+/// As much of a chain as is looked at.
+fn within_bounds<'a>(chain: &'a [CertificateDer<'static>]) -> (&'a [CertificateDer<'static>], Vec<Finding>) {
+    let mut bytes = 0;
+    let fits = |der: &&CertificateDer<'static>| {
+        bytes += der.len();
+        bytes <= LARGEST
+    };
+    let count = chain.iter().take(LONGEST).take_while(fits).count();
+    let (looked_at, rest) = chain.split_at(count);
+    let cut = (!rest.is_empty()).then(|| {
+        let bytes: usize = chain.iter().map(|der| der.len()).sum();
+        Finding::new("chain.length", Status::Fail, "chain")
+            .expected(format!("at most {LONGEST} certificates in {} KiB", LARGEST / 1024))
+            .actual(format!("{} in {} KiB; the rest was not looked at", chain.len(), bytes.div_ceil(1024)))
+            .fix("send the leaf and its intermediates only")
+    });
+    (looked_at, cut.into_iter().collect())
+}
+
+/// Those that can be read, and a finding for each that cannot.
+fn read<'a>(chain: &'a [CertificateDer<'static>]) -> (Vec<Link<'a>>, Vec<Finding>) {
+    let (mut links, mut findings) = (Vec::new(), Vec::new());
+    for (place, der) in chain.iter().enumerate() {
+        match Link::new(der, place) {
+            Some(link) => links.push(link),
+            None => {
+                let subject =
+                    if place == 0 { "leaf".to_owned() } else { format!("certificate {}", place + 1) };
+                findings.push(
+                    Finding::new("cert.form", Status::Fail, subject)
+                        .expected("an X.509 certificate in DER")
+                        .actual(format!("{} bytes that are none", der.len()))
+                        .fix("send the certificate as it was issued"),
+                );
+            }
+        }
+    }
+    (links, findings)
+}
+
+/// What was found, or that nothing was.
+fn or_pass(found: Vec<Finding>, pass: Finding) -> Vec<Finding> {
+    if found.iter().any(|finding| finding.id == pass.id) {
+        return found;
+    }
+    found.into_iter().chain([pass]).collect()
 }

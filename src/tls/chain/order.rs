@@ -1,0 +1,112 @@
+//! What was sent, and in which order: what is missing from no chain, what should not be there, and whether each may
+//! issue the one before.
+//!
+//! Refuses to ask who is trusted.
+
+use std::collections::HashSet;
+
+use super::link::Link;
+use super::or_pass;
+use super::path::{self, Path};
+use crate::tls::finding::{Finding, Status};
+
+pub(super) fn judge(links: &[Link<'_>], path: &Path<'_>) -> Vec<Finding> {
+    let pass = |id| Finding::new(id, Status::Pass, "chain");
+    let sent = format!("{} sent", links.len());
+    let mut findings = or_pass(order(links, path), pass("chain.order").actual("each is issued by the next"));
+    findings.extend(or_pass(superfluous(links), pass("chain.superfluous").actual(sent)));
+    let signatures = path.broken.iter().map(|place| broken(links, path, *place)).collect();
+    findings.extend(or_pass(signatures, pass("chain.signature").actual("each is signed by its issuer")));
+    let authorities =
+        or_pass(authorities(links, path), pass("chain.ca_flag").actual("issuers are authorities"));
+    findings.extend(authorities);
+    let lengths = path_lengths(links, path);
+    findings.extend(or_pass(lengths, pass("chain.path_length").actual("no longer than issuers allow")));
+    findings
+}
+
+fn order(links: &[Link<'_>], path: &Path<'_>) -> Vec<Finding> {
+    if path.steps.is_sorted() {
+        return Vec::new();
+    }
+    let names: Vec<&str> = path.steps.iter().map(|place| links[*place].label.as_str()).collect();
+    let finding = Finding::new("chain.order", Status::Warn, "chain")
+        .expected(names.join(", "))
+        .actual("sent in another order")
+        .fix("put each issuer right after what it issued: some clients take no other order");
+    vec![finding]
+}
+
+fn superfluous(links: &[Link<'_>]) -> Vec<Finding> {
+    let mut seen = HashSet::new();
+    let related = path::related(links);
+    let mut findings = Vec::new();
+    for (place, link) in links.iter().enumerate() {
+        let actual = if !seen.insert(link.der) {
+            "sent twice"
+        } else if place > 0 && link.is_self_issued() && related[place] {
+            "a root, which clients have or do not trust"
+        } else if !related[place] {
+            "issued nothing in this chain"
+        } else {
+            continue;
+        };
+        findings.push(
+            Finding::new("chain.superfluous", Status::Warn, &link.label)
+                .expected("only certificates that are needed")
+                .actual(actual)
+                .fix("leave it out"),
+        );
+    }
+    findings
+}
+
+fn broken(links: &[Link<'_>], path: &Path<'_>, place: usize) -> Finding {
+    let issuer = path.steps.iter().skip_while(|step| **step != place).nth(1);
+    let by = issuer
+        .map_or_else(|| "its own key".to_owned(), |issuer| format!("the key of {}", links[*issuer].label));
+    Finding::new("chain.signature", Status::Fail, &links[place].label)
+        .expected(format!("signed by {by}"))
+        .actual("signed by another key, or changed since")
+        .fix("send the issuer that signed it: one of the same name has another key")
+}
+
+fn authorities(links: &[Link<'_>], path: &Path<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let flag = |link: &Link<'_>, expected: &str, actual: &str, fix: &str| {
+        Finding::new("chain.ca_flag", Status::Fail, &link.label).expected(expected).actual(actual).fix(fix)
+    };
+    for (number, link) in path.steps.iter().map(|place| &links[*place]).enumerate() {
+        let usage = link.x509.key_usage().ok().flatten();
+        if number == 0 {
+            if link.x509.is_ca() {
+                let fix = "have a certificate issued that is not an authority itself (CA:FALSE)";
+                findings.push(flag(link, "no authority", "CA:TRUE", fix));
+            }
+        } else if !link.x509.is_ca() {
+            let fix = "have the leaf issued by an authority: this one may issue nothing";
+            findings.push(flag(link, "an authority (CA:TRUE)", "not an authority", fix));
+        } else if usage.is_some_and(|usage| !usage.value.key_cert_sign()) {
+            let fix = "have the issuer issued anew with keyCertSign";
+            findings.push(flag(link, "key usage keyCertSign", "may not sign certificates", fix));
+        }
+    }
+    findings
+}
+
+fn path_lengths(links: &[Link<'_>], path: &Path<'_>) -> Vec<Finding> {
+    let all: Vec<&Link<'_>> = path.all(links).collect();
+    let below = |number: usize| all[1..number].iter().filter(|link| !link.is_self_issued()).count();
+    let too_long = all.iter().enumerate().skip(1).filter_map(|(number, link)| {
+        let constraints = link.x509.basic_constraints().ok().flatten()?;
+        let most = constraints.value.path_len_constraint?;
+        let below = below(number);
+        (below > most as usize).then(|| {
+            Finding::new("chain.path_length", Status::Fail, &link.label)
+                .expected(format!("at most {most} issuers below it"))
+                .actual(format!("{below}"))
+                .fix("have the leaf issued by an authority that is allowed to be that far down")
+        })
+    });
+    too_long.collect()
+}
