@@ -36,8 +36,10 @@ fn the_readme() {
 fn the_examples_of_the_help() {
     let parts =
         ["run", "acquire", "release", "status", "watch", "break", "verify"].map(|part| ["lock", part]);
-    let whole = ["serve", "probe", "lock", "config", "completions", "man"].map(|command| vec![command]);
-    for command in whole.into_iter().chain(parts.map(Vec::from)) {
+    let whole =
+        ["serve", "probe", "lock", "tls", "config", "completions", "man"].map(|command| vec![command]);
+    let check = vec!["tls", "check"];
+    for command in whole.into_iter().chain(parts.map(Vec::from)).chain([check]) {
         let help = run(&[&command[..], &["--help"]].concat()).stdout;
         let lines = commands(help.split("Examples:").nth(1).expect("examples"));
         assert!(!lines.is_empty(), "{command:?}");

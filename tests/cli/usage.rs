@@ -45,7 +45,14 @@ fn a_full_disk_under_stdout_is_said() {
 
 #[test]
 fn the_short_help_fits_a_screen() {
-    for args in [&["-h"][..], &["config", "-h"], &["completions", "-h"], &["man", "-h"], &["probe", "-h"]] {
+    for args in [
+        &["-h"][..],
+        &["config", "-h"],
+        &["completions", "-h"],
+        &["man", "-h"],
+        &["probe", "-h"],
+        &["tls", "check", "-h"],
+    ] {
         let lines = run(args).stdout.lines().count();
         assert!(lines <= 50, "{args:?} has {lines} lines");
     }

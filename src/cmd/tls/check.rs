@@ -23,33 +23,36 @@ use crate::tls::{self, Snapshot};
 #[derive(clap::Args, Debug, Default)]
 #[command(after_long_help = "\
 Examples:
-  hardy tls check api.example                              # every version, suite and group; every reason
-  hardy tls check                                          # all targets of hardy.toml that have TLS
+  hardy tls check api.example                # every version, suite, group and reason
+  hardy tls check                            # all targets of hardy.toml that have TLS
   hardy tls check tls+smtp://mail.example tls+postgres://db.example --policy modern
-  hardy tls check /etc/ssl/site.pem --name www.example --key /etc/ssl/site.key --crit 15%
-  hardy tls check api --fast --on-disk /etc/ssl/site.pem   # was the new certificate loaded?
-  hardy tls check api --save tls.json                      # and in the next run: what has changed?
-  hardy tls check api --baseline tls.json --report junit=tls.xml --report sarif=tls.sarif
+  hardy tls check site.pem --name www.example --key site.key --crit 15%
+  hardy tls check api --fast --on-disk site.pem    # was the new certificate loaded?
+  hardy tls check api --save tls.json              # and in the next run: what changed?
+  hardy tls check api --baseline tls.json --report junit=tls.xml
 
 A policy of your own (--policy FILE), all of it optional:
-  base = \"intermediate\"                     # modern, intermediate, article; else nothing is bounded
-  versions = [\"1.2\", \"1.3\"]                 # upper bounds: versions, suites, groups, keys, signatures
-  require_groups = [\"X25519MLKEM768\"]       # must-haves: require_versions, _suites, _groups, _alpn
-  keys = [\"ECDSA P-256\", \"RSA 3072\"]        # of the leaf; RSA of at least this size
+  base = \"intermediate\"                 # or modern, article; without it nothing is said
+  versions = [\"1.2\", \"1.3\"]             # bounds; also suites, groups, keys, signatures
+  require_groups = [\"X25519MLKEM768\"]   # must-haves; also _versions, _suites, _alpn
+  keys = [\"ECDSA P-256\", \"RSA 3072\"]    # of the leaf; RSA of at least this size
   max_lifetime = \"90d\"
   hsts_min_age = \"365d\"
-  server_order = true                       # the server's order of suites must decide
-  severity = { \"kx.pq\" = \"fail\" }           # fail or warn, by rule
-  [[waive]]                                 # known and tolerated; reason and last day are mandatory
-  id = \"suite.weak\"                         # rules and targets may be patterns with * and ?
+  server_order = true                   # the server's order of suites must decide
+  severity = { \"kx.pq\" = \"fail\" }       # by rule: fail or warn
+  [[waive]]                             # tolerated; reason and last day are mandatory
+  id = \"suite.weak\"                     # rules and targets may have * and ?
   target = \"legacy.example*\"
   reason = \"old scanners, OPS-123\"
   until = \"2027-01-01\"
 
 Status of a finding:
-  fail   breaks the policy (exit 1)         warn   wants to be looked at (exit 0, or see --fail-on)
-  error  could not be found out (exit 3)    skip   was not asked for; never counts as a pass
-With --baseline only what is new or worse than in that run, and what could not be found out, counts.")]
+  fail   breaks the policy: exit 1
+  error  could not be found out: exit 3
+  warn   wants to be looked at: exit 0, or 1 with --fail-on warn
+  skip   was not asked for; never a pass
+With --baseline only what is new or worse than in that run counts, and what could
+not be found out.")]
 pub struct Args {
     // First, because those that follow take what it looks at.
     #[command(flatten)]

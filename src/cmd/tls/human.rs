@@ -261,13 +261,14 @@ fn closing(out: &mut Human<'_>, report: &Report) -> io::Result<()> {
         .collect();
     let connections: u64 = report.targets.iter().map(|target| target.connections).sum();
     let end = if report.interrupted { ", interrupted" } else { "" };
-    out.line(format!(
-        "{}: {}; {} connections in {}{end}",
-        counted(report.targets.len(), "target"),
-        counts.join(", "),
-        grouped(connections),
-        brief(Duration::from_millis(report.elapsed_ms)),
-    ))?;
+    out.line(format!("{}: {}", counted(report.targets.len(), "target"), counts.join(", ")))?;
+    let elapsed = brief(Duration::from_millis(report.elapsed_ms));
+    paragraph(
+        out,
+        "",
+        &format!("{} connections in {elapsed}{end}", grouped(connections)),
+        Some(Tone::Faint),
+    )?;
     let Some(baseline) = &report.baseline else { return Ok(()) };
     match baseline.targets_gone.is_empty() {
         true => Ok(()),

@@ -8,6 +8,8 @@ mod human;
 mod report;
 mod settings;
 mod targets;
+#[cfg(test)]
+mod tests;
 
 use crate::app::App;
 use crate::config::Config;
@@ -21,6 +23,7 @@ use crate::exit::Exit;
 Examples:
   hardy tls check api.example
   hardy tls check https://api.example tls+smtp://mail.example /etc/ssl/site.pem
+  hardy tls check --baseline tls.json --report junit=tls.xml    # all of hardy.toml: what got worse?
   hardy tls cert localhost 127.0.0.1")]
 pub struct Args {
     #[command(subcommand)]

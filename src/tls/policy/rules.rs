@@ -77,12 +77,15 @@ mod tests {
     fn ids_in(directory: &Path, into: &mut BTreeSet<String>) {
         for entry in fs::read_dir(directory).unwrap() {
             let path = entry.unwrap().path();
+            if path.file_stem().is_some_and(|name| name == "tests") {
+                // Tests may make ids up.
+                continue;
+            }
             if path.is_dir() {
                 ids_in(&path, into);
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap();
-            // Tests may make findings up.
             let code = text.split("#[cfg(test)]").next().unwrap();
             let quoted = regex::Regex::new(
                 r#""((?:cert|chain|endpoint|file|http|key|kx|ocsp|order|policy|proto|revocation|suite|tls)\.[a-z0-9_]+)""#,
