@@ -108,7 +108,7 @@ fn max_age(header: &str) -> Option<Duration> {
         let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| value.parse().unwrap_or(u64::MAX))
     });
-    seconds.last().flatten().map(Duration::from_secs)
+    seconds.reduce(|_, last| last).flatten().map(Duration::from_secs)
 }
 
 #[cfg(test)]
