@@ -1,4 +1,4 @@
-//! Latencies: recorded in microseconds to three significant digits, merged, and summed up.
+//! Latencies: recorded in microseconds to three significant digits (compact ones: two), merged, and summed up.
 //!
 //! Thin over `hdrhistogram`, with three rules of its own. The first samples are kept as they are, so
 //! that a thousand targets with a handful of samples each cost kilobytes. Minimum, mean and maximum
@@ -19,14 +19,35 @@ const FEW: usize = 128;
 /// Quantiles do not tell longer times apart.
 const LONGEST_US: u64 = 3_600_000_000;
 
-type Buckets = hdrhistogram::Histogram<u64>;
+type Buckets<T = u64> = hdrhistogram::Histogram<T>;
+
+/// What the buckets of a distribution count with, and how exact they are.
+pub trait Precision: hdrhistogram::Counter {
+    /// Significant digits.
+    const DIGITS: u8;
+}
+
+impl Precision for u64 {
+    const DIGITS: u8 = 3;
+}
+
+impl Precision for u32 {
+    const DIGITS: u8 = 2;
+}
 
 /// A distribution of durations. Grows with the longest one, to 200 KiB for an hour.
+pub type Histogram = Distribution<u64>;
+
+/// The same to within one percent, in at most 14 KiB: for whoever keeps thousands of them for days. A bucket holds
+/// 2^32 - 1 samples, and further ones do not count.
+pub type Compact = Distribution<u32>;
+
+/// A distribution of durations, as exact as its counters say.
 #[derive(Clone, Debug, Default)]
-pub struct Histogram {
+pub struct Distribution<T: Precision> {
     few: Vec<u64>,
     /// Once there, `few` is empty.
-    many: Option<Buckets>,
+    many: Option<Buckets<T>>,
     count: u64,
     sum_us: u128,
     min_us: u64,
@@ -99,7 +120,7 @@ impl Quantiles {
     }
 }
 
-impl Histogram {
+impl<T: Precision + Default> Distribution<T> {
     /// An empty one.
     pub fn new() -> Self {
         Self::default()
@@ -206,7 +227,7 @@ impl Histogram {
     }
 
     /// The buckets, with the samples moved in that were kept one by one.
-    fn buckets(&mut self) -> &mut Buckets {
+    fn buckets(&mut self) -> &mut Buckets<T> {
         let many = self.many.get_or_insert_with(empty);
         std::mem::take(&mut self.few).into_iter().for_each(|us| record_into(many, us));
         many
@@ -234,18 +255,18 @@ fn nearest_rank(samples: &[u64], q: f64) -> Option<u64> {
     sorted.get(rank.saturating_sub(1)).copied()
 }
 
-#[expect(clippy::expect_used, reason = "three digits are within the bounds of the library")]
-fn empty() -> Buckets {
-    Buckets::new(3).expect("a histogram of three significant digits")
+#[expect(clippy::expect_used, reason = "two and three digits are within the bounds of the library")]
+fn empty<T: Precision>() -> Buckets<T> {
+    Buckets::new(T::DIGITS).expect("a histogram of two or three significant digits")
 }
 
 #[expect(clippy::expect_used, reason = "it resizes itself for any value of this range")]
-fn record_into(buckets: &mut Buckets, us: u64) {
+fn record_into<T: Precision>(buckets: &mut Buckets<T>, us: u64) {
     buckets.record(us.min(LONGEST_US)).expect("a value within an hour");
 }
 
 #[expect(clippy::expect_used, reason = "it resizes itself for any histogram of the same precision")]
-fn merge_into(buckets: &mut Buckets, other: &Buckets) {
+fn merge_into<T: Precision>(buckets: &mut Buckets<T>, other: &Buckets<T>) {
     buckets.add(other).expect("a histogram of the same precision");
 }
 
@@ -343,6 +364,20 @@ mod tests {
                 let exact = samples[(q * samples.len() as f64).ceil() as usize - 1];
                 let found = found.as_micros() as u64;
                 prop_assert!(found.abs_diff(exact) <= exact / 1000, "q {q}: {found} for {exact}");
+            }
+        }
+
+        #[test]
+        fn those_of_a_compact_one_are_off_by_one_percent_at_most(
+            mut samples in prop::collection::vec(0..LONGEST_US, 200..2000),
+        ) {
+            let mut compact = Compact::new();
+            samples.iter().for_each(|us| compact.record(Duration::from_micros(*us)));
+            samples.sort_unstable();
+            for q in [0.5, 0.9, 0.95, 0.99] {
+                let found = compact.quantile(q).unwrap().as_micros() as u64;
+                let exact = samples[(q * samples.len() as f64).ceil() as usize - 1];
+                prop_assert!(found.abs_diff(exact) <= exact / 100, "q {q}: {found} for {exact}");
             }
         }
 

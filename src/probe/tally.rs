@@ -12,7 +12,7 @@ use super::report::{
 };
 use super::target::Target;
 use crate::breaker::{Outcome, Phase, Stats};
-use crate::histogram::{Histogram, Summary};
+use crate::histogram::{Compact, Summary};
 use crate::reason::Reason;
 
 /// So many of the latest rounds are kept.
@@ -36,9 +36,9 @@ pub struct Tally {
     reasons: BTreeMap<Reason, u64>,
     last: Option<LastCall>,
     last_failure: Option<LastCall>,
-    success: Histogram,
-    failure: Histogram,
-    phases: [Histogram; 5],
+    success: Compact,
+    failure: Compact,
+    phases: [Compact; 5],
     streak: Streak,
     /// Up or down, once a streak was long enough.
     settled: Option<bool>,
@@ -167,7 +167,7 @@ impl Tally {
     }
 }
 
-fn summary(histogram: &Histogram) -> Option<Summary> {
+fn summary(histogram: &Compact) -> Option<Summary> {
     (histogram.count() > 0).then(|| histogram.summary())
 }
 
