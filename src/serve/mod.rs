@@ -49,7 +49,7 @@ use self::tls::Tls;
 
 pub use self::error::Error;
 pub use self::event::Event;
-pub use self::settings::{AccessLog, Address, Content, Drain, Limits, Settings};
+pub use self::settings::{AccessLog, Address, Content, Drain, Limits, Settings, Source};
 pub use self::summary::{Snapshot, Summary};
 
 /// A server whose sockets are bound, and which accepts nobody yet.
@@ -79,11 +79,13 @@ pub async fn bind(settings: Settings, events: Option<UnboundedSender<Event>>) ->
         Content::Respond(answer) => Handler::Respond(answer.prepare()?),
         Content::Echo => Handler::Echo,
         Content::Files(path) => Handler::Files(Root::open(&path)?),
+        Content::Metrics(source) => Handler::Metrics(source),
     };
+    let role = if matches!(handler, Handler::Metrics(_)) { Role::Admin } else { Role::Main };
     let tls = settings.tls.map(Tls::load).transpose()?;
     let mut listeners = Vec::new();
     for address in &settings.listen {
-        listeners.push(listen::bind(address, Role::Main, settings.reuse_port).await?);
+        listeners.push(listen::bind(address, role, settings.reuse_port).await?);
     }
     if listeners.is_empty() {
         return Err(Error::NoListener);

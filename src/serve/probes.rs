@@ -8,7 +8,7 @@ use hyper::{Method, StatusCode};
 use super::connection::Role;
 use super::counters::{BOUNDS_US, CLASSES, FAULTS};
 use super::service::{Draft, refuse_method};
-use super::shared::Shared;
+use super::shared::{Handler, Shared};
 use crate::metrics::{Metric, render};
 
 /// What is asked.
@@ -45,7 +45,11 @@ pub(super) fn answer(probe: Probe, method: &Method, shared: &Shared) -> Draft {
         Probe::Ready if shared.draining() => Draft::text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         Probe::Ready => Draft::text(StatusCode::OK, "ready\n"),
         Probe::Metrics => {
-            Draft::new(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", render(&collect(shared)))
+            let metrics = match &shared.handler {
+                Handler::Metrics(source) => source.0(),
+                _ => collect(shared),
+            };
+            Draft::new(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", render(&metrics))
         }
         Probe::Unknown => Draft::text(StatusCode::NOT_FOUND, "there are /healthz, /readyz and /metrics\n"),
     };

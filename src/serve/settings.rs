@@ -4,11 +4,13 @@ use std::fmt;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::fault::Rule;
 use super::respond::Answer;
 use super::tls;
+use crate::metrics::Metric;
 
 /// Everything [`bind`](super::bind) needs.
 #[derive(Debug)]
@@ -53,6 +55,18 @@ pub enum Content {
     Echo,
     /// Files below a directory.
     Files(PathBuf),
+    /// Nothing but `/healthz`, `/readyz` and `/metrics` with these values.
+    Metrics(Source),
+}
+
+/// Where the values of `/metrics` come from; asked at each request.
+#[derive(Clone)]
+pub struct Source(pub Arc<dyn Fn() -> Vec<Metric> + Send + Sync>);
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Source")
+    }
 }
 
 /// What one client may take before it is refused or cut off.

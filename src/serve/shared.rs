@@ -10,7 +10,7 @@ use super::event::Events;
 use super::fault::Plan;
 use super::files::Root;
 use super::respond::Prepared;
-use super::settings::Limits;
+use super::settings::{Limits, Source};
 use super::tls::Tls;
 
 /// What answers a request.
@@ -19,6 +19,7 @@ pub(super) enum Handler {
     Respond(Prepared),
     Echo,
     Files(Root),
+    Metrics(Source),
 }
 
 /// What all connections of one server share.
