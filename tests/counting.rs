@@ -1,6 +1,7 @@
-//! An allocator that counts what a thread asks for.
+//! An allocator that counts what a thread asks for, and what it has not given back.
 
 #![allow(unsafe_code, reason = "a global allocator can be written in no other way")]
+#![allow(dead_code, reason = "not every test counts both")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -10,6 +11,7 @@ struct Counting;
 
 thread_local! {
     static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+    static HELD: Cell<i64> = const { Cell::new(0) };
 }
 
 // SAFETY: every request is passed on unchanged to the system's allocator; counting touches a
@@ -17,11 +19,13 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.with(|count| count.set(count.get() + 1));
+        HELD.with(|held| held.set(held.get() + layout.size() as i64));
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        HELD.with(|held| held.set(held.get() - layout.size() as i64));
         // SAFETY: `place` came from `System.alloc` with this layout.
         unsafe { System.dealloc(place, layout) }
     }
@@ -36,7 +40,17 @@ pub fn allocations_of(work: impl FnOnce()) -> u64 {
     ALLOCATIONS.with(Cell::get) - before
 }
 
+/// The bytes that this thread has asked for and not given back.
+pub fn bytes_held() -> i64 {
+    HELD.with(Cell::get)
+}
+
 #[test]
 fn the_counter_counts() {
     assert_eq!(allocations_of(|| drop(Box::new(1))), 1);
+    let before = bytes_held();
+    let kept = Box::new(1u64);
+    assert_eq!(bytes_held() - before, 8);
+    drop(kept);
+    assert_eq!(bytes_held(), before);
 }

@@ -67,7 +67,10 @@ pub(super) fn values(config: &Config) -> Result<Vec<Value>, Error> {
                 Some(0) => Origin::Environment(variable(section, knob)),
                 Some(lower) => config.layers[lower - 1].0.clone(),
             };
-            values.push(Value { name: format!("{section}.{knob}"), value: value.clone(), origin });
+            // Whoever knows a webhook can post there.
+            let secret = knob == "webhook" && !value.is_null();
+            let value = if secret { REDACTED.into() } else { value.clone() };
+            values.push(Value { name: format!("{section}.{knob}"), value, origin });
         }
     }
     Ok(values)

@@ -25,6 +25,15 @@ impl Live {
         self.block.is_some()
     }
 
+    /// Lines that the terminal has; 24 where there is none.
+    pub fn rows(&self) -> usize {
+        const WITHOUT_TERMINAL: usize = 24;
+        match rustix::termios::tcgetwinsize(std::io::stderr()) {
+            Ok(size) if size.ws_row > 0 => size.ws_row.into(),
+            _ => WITHOUT_TERMINAL,
+        }
+    }
+
     /// Replaces the block by what `draw` writes; not called where nobody sees it.
     pub fn draw(&self, draw: impl FnOnce(&mut Human<'_>) -> std::io::Result<()>) {
         let Some(block) = &self.block else { return };

@@ -268,6 +268,11 @@ impl Console {
         self.reader_gone.load(Ordering::Relaxed)
     }
 
+    /// Whether a person reads the result as it comes.
+    pub fn is_on_terminal(&self) -> bool {
+        !self.is_json() && io::stdout().is_terminal()
+    }
+
     /// Whether nothing but errors and the result is wanted.
     pub fn is_quiet(&self) -> bool {
         self.settings.quiet

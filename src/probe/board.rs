@@ -1,8 +1,7 @@
-//! Keeps the books of all targets, publishes them, and decides when the run is over.
+//! Has the books of all targets kept, publishes them, and decides when the run is over.
 //!
-//! One task owns all tallies, so there is nothing to lock; rounds send it messages and never wait for it.
+//! One task owns all books, so there is nothing to lock; rounds send it messages and never wait for it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +12,15 @@ use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::books::Books;
 use super::call::Means;
-use super::clock::{Clock, rfc3339};
+use super::clock::Clock;
+use super::flap::FlapRule;
 use super::pace::{Pace, keep_pace};
-use super::report::{Snapshot, State};
+use super::report::{Snapshot, State, StateChange};
 use super::round::{FALLBACKS, Message, Retry, Runner};
-use super::tally::{Streaks, Tally};
+use super::tally::Streaks;
 use super::target::Target;
-use crate::breaker::Breaker;
 
 /// Everything that a run does.
 #[derive(Clone, Debug)]
@@ -35,6 +35,8 @@ pub struct Plan {
     pub retry: Retry,
     /// When a target counts as up and as down.
     pub streaks: Streaks,
+    /// When it counts as flapping.
+    pub flapping: FlapRule,
     /// What to wait for.
     pub until: Option<Until>,
     /// A text for `sh -c`, run when a round was not good.
@@ -90,23 +92,8 @@ impl Goal {
 pub struct Observers {
     /// Gets all books whenever a round is over for all targets, and a few times per second.
     pub snapshots: Option<watch::Sender<Snapshot>>,
-    /// Gets each change of a target's state.
+    /// Gets each change of how a target stands.
     pub changes: Option<UnboundedSender<StateChange>>,
-}
-
-/// A target went from one state to another.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StateChange {
-    /// RFC 3339.
-    pub at: String,
-    /// The target's name.
-    pub name: String,
-    /// The state before.
-    pub from: State,
-    /// The state now.
-    pub to: State,
-    /// What was wrong with its last call.
-    pub detail: Option<String>,
 }
 
 /// Why the run ended.
@@ -143,14 +130,14 @@ pub async fn run(plan: Plan, observers: Observers, shutdown: CancellationToken) 
     let clock = Clock::start();
     let stop = CancellationToken::new();
     let (sender, messages) = mpsc::unbounded_channel();
-    let mut board = Board::new(&plan, clock, observers);
+    let mut board = Board { books: Books::new(&plan, clock.now_ms()), clock, observers, fresh: false };
     let mut runners = JoinSet::new();
     for (index, target) in plan.targets.iter().enumerate() {
         let runner = Arc::new(Runner {
             index,
             target: target.clone(),
             means: plan.means.clone(),
-            breaker: board.books[index].breaker.clone(),
+            breaker: board.books.breaker(index),
             retry: plan.retry,
             fallback: plan.fallback.clone(),
             fallbacks: Semaphore::new(FALLBACKS),
@@ -166,50 +153,14 @@ pub async fn run(plan: Plan, observers: Observers, shutdown: CancellationToken) 
 }
 
 struct Board {
-    books: Vec<Book>,
-    streaks: Streaks,
-    breaking: bool,
-    has_fallback: bool,
+    books: Books,
     clock: Clock,
     observers: Observers,
-    /// How many targets have finished a round that not all have.
-    finished: BTreeMap<u64, usize>,
-    /// Rounds that all targets have finished.
-    rounds: u64,
     /// Something was counted since the last snapshot.
     fresh: bool,
 }
 
-struct Book {
-    target: Target,
-    breaker: Arc<Breaker>,
-    tally: Tally,
-    state: State,
-}
-
 impl Board {
-    fn new(plan: &Plan, clock: Clock, observers: Observers) -> Self {
-        let book = |target: &Target| {
-            let mut config = target.breaker.clone();
-            if !plan.breaking {
-                config.request_volume = u32::MAX;
-            }
-            let breaker = Arc::new(Breaker::new(config, clock.now_ms()));
-            Book { target: target.clone(), breaker, tally: Tally::default(), state: State::Unknown }
-        };
-        Board {
-            books: plan.targets.iter().map(book).collect(),
-            streaks: plan.streaks,
-            breaking: plan.breaking,
-            has_fallback: plan.fallback.is_some(),
-            clock,
-            observers,
-            finished: BTreeMap::new(),
-            rounds: 0,
-            fresh: false,
-        }
-    }
-
     /// Counts until the end, then stops all rounds and waits until they are gone.
     async fn keep(
         &mut self,
@@ -240,7 +191,7 @@ impl Board {
                 },
                 _ = tick.tick(), if live && self.fresh => self.publish(),
             }
-            if plan.until.is_some_and(|until| self.books.iter().all(|book| until.goal.holds(book.state))) {
+            if plan.until.is_some_and(|until| self.books.states().all(|state| until.goal.holds(state))) {
                 break End::Reached;
             }
         };
@@ -253,48 +204,12 @@ impl Board {
 
     fn count(&mut self, message: Message) {
         self.fresh = true;
-        match message {
-            Message::Call { target, at_ms, call } => self.books[target].tally.call(at_ms, call),
-            Message::Fallback { target, result } => self.books[target].tally.fallback(result),
-            Message::FallbackRejected { target } => self.books[target].tally.fallback_rejected(),
-            Message::Round { target, number, mark } => {
-                self.books[target].tally.round(mark, self.streaks);
-                self.settle(target);
-                self.finish(number);
-            }
-        }
-    }
-
-    /// Notes the target's state, and tells when it is another one.
-    fn settle(&mut self, target: usize) {
-        let now_ms = self.clock.now_ms();
-        let book = &mut self.books[target];
-        let state = book.tally.state(&book.breaker.stats(now_ms));
-        let from = std::mem::replace(&mut book.state, state);
-        if let Some(changes) = &self.observers.changes
-            && from != state
-        {
-            let change = StateChange {
-                at: rfc3339(now_ms),
-                name: book.target.name.clone(),
-                from,
-                to: state,
-                detail: book.tally.last_detail(),
-            };
+        let counted = self.books.count(message, self.clock.now_ms());
+        if let (Some(changes), Some(change)) = (&self.observers.changes, counted.change) {
             // Fails only when nobody listens any more.
             let _ = changes.send(change);
         }
-    }
-
-    /// Publishes when a round is over for all targets.
-    fn finish(&mut self, number: u64) {
-        *self.finished.entry(number).or_default() += 1;
-        let before = self.rounds;
-        while self.finished.get(&self.rounds) == Some(&self.books.len()) {
-            self.finished.remove(&self.rounds);
-            self.rounds += 1;
-        }
-        if self.rounds > before {
+        if counted.round_is_over {
             self.publish();
         }
     }
@@ -307,20 +222,12 @@ impl Board {
     }
 
     fn snapshot(&self) -> Snapshot {
-        let now_ms = self.clock.now_ms();
-        let report = |book: &Book| {
-            book.tally.report(&book.target, book.breaker.stats(now_ms), self.breaking, self.has_fallback)
-        };
-        Snapshot {
-            targets: self.books.iter().map(report).collect(),
-            rounds: self.rounds,
-            elapsed_ms: self.clock.elapsed_ms(),
-        }
+        self.books.snapshot(self.clock.now_ms())
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
@@ -330,7 +237,7 @@ mod tests {
     use crate::probe::target::Request;
     use crate::reason::Reason;
 
-    fn plan(addresses: &[&str], count: Option<u64>) -> Plan {
+    pub fn plan(addresses: &[&str], count: Option<u64>) -> Plan {
         let target = |address: &&str| Target {
             name: (*address).to_owned(),
             address: address.parse().unwrap(),
@@ -348,6 +255,7 @@ mod tests {
             pace: Pace { count, interval: Duration::from_millis(1) },
             retry: Retry { most: 0, backoff: Duration::from_millis(1) },
             streaks: Streaks { up_after: 1, down_after: 1 },
+            flapping: FlapRule { changes: 8, window: Duration::from_secs(300) },
             until: None,
             fallback: None,
             breaking: true,
@@ -382,7 +290,8 @@ mod tests {
             states.push((change.from, change.to));
         }
         states.sort_unstable();
-        assert_eq!(states, [(State::Unknown, State::Up), (State::Unknown, State::Down)]);
+        use crate::probe::report::Standing::{Down, Unknown, Up};
+        assert_eq!(states, [(Unknown, Up), (Unknown, Down)]);
     }
 
     #[tokio::test]

@@ -5,18 +5,25 @@
 //! - `call`       one call over HTTP, TCP or by a command
 //! - `classify`   finds which of the known reasons a failure had
 //! - `round`      a call, its retries and its fallback; `pace` says when rounds are due
-//! - `tally`      the books of one target, and its state
-//! - `board`      keeps all books, publishes them, and ends the run
+//! - `tally`      what was counted for one target, and its state; `flap` says when that changes too often
+//! - `books`      the books of all targets; `board` publishes them, and ends the run
 //! - `report`     what was found, as plain data
+//! - `notify`     tells commands and webhooks of changes
 //! - `shell`      runs commands in process groups of their own
 //!
 //! Refuses to read flags, files or the environment, and to print.
 
 mod board;
+mod books;
 mod call;
 mod classify;
 mod clock;
+#[cfg(test)]
+#[path = "../../tests/counting.rs"]
+mod counting;
 pub mod expect;
+mod flap;
+pub mod notify;
 mod pace;
 pub mod report;
 mod round;
@@ -24,11 +31,12 @@ mod shell;
 mod tally;
 pub mod target;
 
-pub use board::{End, Found, Goal, Observers, Plan, StateChange, Until, run};
+pub use board::{End, Found, Goal, Observers, Plan, Until, run};
 pub use call::Means;
 pub use clock::rfc3339;
+pub use flap::FlapRule;
 pub use pace::Pace;
-pub use report::{Snapshot, State, TargetReport};
+pub use report::{Snapshot, Standing, State, StateChange, TargetReport};
 pub use round::Retry;
 pub use tally::Streaks;
 pub use target::{Part, Request, Target};

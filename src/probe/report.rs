@@ -21,6 +21,8 @@ pub struct Snapshot {
     pub rounds: u64,
     /// Since the start.
     pub elapsed_ms: u64,
+    /// The latest changes, oldest first; at most ten.
+    pub changes: Vec<StateChange>,
 }
 
 /// What is known of a target.
@@ -48,6 +50,78 @@ impl State {
             State::Unknown => "unknown",
         }
     }
+}
+
+/// How a target stands: its state, unless that changes too often to be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names are those of the states")]
+pub enum Standing {
+    Up,
+    Degraded,
+    Down,
+    Unknown,
+    /// Its state has changed too often lately.
+    Flapping,
+}
+
+impl Standing {
+    /// `up`, `degraded`, `down`, `unknown` or `flapping`.
+    #[must_use]
+    pub fn id(self) -> &'static str {
+        match self {
+            Standing::Up => State::Up.id(),
+            Standing::Degraded => State::Degraded.id(),
+            Standing::Down => State::Down.id(),
+            Standing::Unknown => State::Unknown.id(),
+            Standing::Flapping => "flapping",
+        }
+    }
+}
+
+impl From<State> for Standing {
+    fn from(state: State) -> Self {
+        match state {
+            State::Up => Standing::Up,
+            State::Degraded => Standing::Degraded,
+            State::Down => Standing::Down,
+            State::Unknown => Standing::Unknown,
+        }
+    }
+}
+
+/// A target stands otherwise than before. While it flaps, the changes of its state are only counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct StateChange {
+    /// RFC 3339.
+    pub at: String,
+    /// The target's name.
+    pub name: String,
+    /// Its address, without a password.
+    pub url: String,
+    /// The kind of its address.
+    pub kind: &'static str,
+    /// How it stood.
+    pub from: Standing,
+    /// How it stands now.
+    pub to: Standing,
+    /// Its state now, even where it flaps.
+    pub state: State,
+    /// Why its last call failed, if it did.
+    pub reason: Option<Reason>,
+    /// The same in words.
+    pub detail: Option<String>,
+    /// Changes of its state since the start, with this one.
+    pub changes: u64,
+}
+
+/// A target changes too often.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Flapping {
+    /// RFC 3339.
+    pub since: String,
+    /// Changes within the window; counted up to as many as begin a flapping.
+    pub changes: u64,
 }
 
 /// How a call or a round ended.
@@ -90,6 +164,10 @@ pub struct TargetReport {
     pub kind: &'static str,
     /// What is known of it.
     pub state: State,
+    /// Changes of its state since the start.
+    pub changes: u64,
+    /// Its state has changed too often lately.
+    pub flapping: Option<Flapping>,
     /// Rounds in a row.
     pub streak: Streak,
     /// Rounds finished: of each round the last call counts.

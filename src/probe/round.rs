@@ -36,7 +36,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 impl Retry {
     /// The pause before retry `nth`, counted from 0. Half of it is fixed and half random (`unit`, 0..1), so that
     /// many probes do not retry in step.
-    fn pause(&self, nth: u32, unit: f64) -> Duration {
+    pub(super) fn pause(&self, nth: u32, unit: f64) -> Duration {
         let full = self.backoff.saturating_mul(2u32.saturating_pow(nth)).min(LONGEST_PAUSE);
         full.mul_f64(0.5 + unit / 2.0)
     }
@@ -151,10 +151,7 @@ impl Runner {
         let limit = self.target.timeout();
         match timeout(limit, shell::run(fallback, &environment, Capture::Stderr)).await {
             Ok(Ok(ended)) if ended.status.success() => Ok(()),
-            Ok(Ok(ended)) => Err(match ended.last_words() {
-                Some(words) => format!("{}: {words}", ended.status),
-                None => ended.status.to_string(),
-            }),
+            Ok(Ok(ended)) => Err(ended.verdict()),
             Ok(Err(error)) => Err(format!("cannot start sh: {error}")),
             Err(_) => Err(format!("still running after {}, killed", units::Duration(limit))),
         }

@@ -8,8 +8,8 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
 
 use super::expect::excerpt;
@@ -42,6 +42,14 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// How it ended, with its last words.
+    pub fn verdict(&self) -> String {
+        match self.last_words() {
+            Some(words) => format!("{}: {words}", self.status),
+            None => self.status.to_string(),
+        }
+    }
+
     /// The last line it said on stderr, quoted.
     pub fn last_words(&self) -> Option<String> {
         let said = String::from_utf8_lossy(&self.stderr);
@@ -54,6 +62,19 @@ impl Ended {
 /// # Errors
 /// When `sh` cannot be started.
 pub async fn run(text: &str, environment: &[(&str, &str)], capture: Capture) -> io::Result<Ended> {
+    run_with(text, environment, capture, None).await
+}
+
+/// The same with `input` on its stdin, which it need not read.
+///
+/// # Errors
+/// When `sh` cannot be started.
+pub async fn run_with(
+    text: &str,
+    environment: &[(&str, &str)],
+    capture: Capture,
+    input: Option<&[u8]>,
+) -> io::Result<Ended> {
     let stdout = match capture {
         Capture::Stderr => Stdio::null(),
         Capture::Both => Stdio::piped(),
@@ -61,7 +82,7 @@ pub async fn run(text: &str, environment: &[(&str, &str)], capture: Capture) -> 
     let mut child = Command::new("sh")
         .args(["-c", text])
         .envs(environment.iter().copied())
-        .stdin(Stdio::null())
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(stdout)
         .stderr(Stdio::piped())
         .process_group(0)
@@ -69,7 +90,9 @@ pub async fn run(text: &str, environment: &[(&str, &str)], capture: Capture) -> 
     let mut group = Group::of(&child);
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     let (out, err) = (child.stdout.take(), child.stderr.take());
-    let mut reading = Box::pin(async { tokio::join!(keep(out, &mut stdout), keep(err, &mut stderr)) });
+    let feeding = feed(child.stdin.take(), input.unwrap_or_default());
+    let reading = async { tokio::join!(keep(out, &mut stdout), keep(err, &mut stderr), feeding) };
+    let mut reading = Box::pin(reading);
     let status = tokio::select! {
         status = child.wait() => Some(status),
         _ = &mut reading => None,
@@ -85,6 +108,14 @@ pub async fn run(text: &str, environment: &[(&str, &str)], capture: Capture) -> 
     group.forget();
     drop(reading);
     Ok(Ended { status: status?, stdout, stderr })
+}
+
+/// Writes all of it, if the command takes it, and closes.
+async fn feed(stdin: Option<ChildStdin>, input: &[u8]) {
+    if let Some(mut stdin) = stdin {
+        // A command that does not care for it may close its stdin.
+        let _ = stdin.write_all(input).await;
+    }
 }
 
 /// Reads to the end, so that the command never blocks on a full pipe, and keeps the beginning.
@@ -128,6 +159,14 @@ mod tests {
         let ended = run("echo out; echo err >&2; exit 3", &[], Capture::Both).await.unwrap();
         assert_eq!(ended.status.code(), Some(3));
         assert_eq!((&ended.stdout[..], &ended.stderr[..]), (&b"out\n"[..], &b"err\n"[..]));
+    }
+
+    #[tokio::test]
+    async fn the_input_is_there_for_who_reads_it() {
+        let input = vec![b'x'; 1 << 20];
+        let run = |text| run_with(text, &[], Capture::Both, Some(&input));
+        assert_eq!(run("wc -c").await.unwrap().stdout.trim_ascii(), b"1048576");
+        assert!(run("exec <&-; sleep 0.01").await.unwrap().status.success());
     }
 
     #[tokio::test]

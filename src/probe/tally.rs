@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::call::Call;
 use super::clock::rfc3339;
+use super::flap::Flaps;
 use super::report::{
-    BreakerReport, Ending, FallbackCounts, LastCall, Mark, PhaseSummaries, PhasesUs, State, Streak,
+    BreakerReport, Ending, FallbackCounts, Flapping, LastCall, Mark, PhaseSummaries, PhasesUs, State, Streak,
     TargetReport, micros,
 };
 use super::target::Target;
@@ -46,6 +47,8 @@ pub struct Tally {
     untested: bool,
     fallback: FallbackCounts,
     history: VecDeque<Mark>,
+    /// The changes of its state.
+    pub flaps: Flaps,
 }
 
 impl Tally {
@@ -134,11 +137,11 @@ impl Tally {
         }
     }
 
-    /// The last call's reason and detail, for a line about a change of state.
+    /// Why the last call failed, if it did, and in words.
     #[must_use]
-    pub fn last_detail(&self) -> Option<String> {
+    pub fn last_fault(&self) -> Option<(Reason, &str)> {
         let last = self.last.as_ref()?;
-        Some(format!("{}: {}", last.reason?, last.detail.as_deref()?))
+        Some((last.reason?, last.detail.as_deref()?))
     }
 
     /// Everything, for a report.
@@ -150,6 +153,11 @@ impl Tally {
             url: target.address.shown(),
             kind: target.address.kind(),
             state: self.state(&stats),
+            changes: self.flaps.total(),
+            flapping: self
+                .flaps
+                .flapping()
+                .map(|(since, changes)| Flapping { since: rfc3339(since), changes }),
             streak: self.streak,
             rounds: self.rounds,
             calls: self.calls,
@@ -255,7 +263,7 @@ mod tests {
         tally.call(0, call(Err(Reason::HttpStatus.because("expected 200, got 503"))));
         tally.call(0, call(Err(Reason::HttpStatus.because("expected 200, got 502"))));
         assert_eq!((tally.calls, tally.ok, tally.reasons[&Reason::HttpStatus]), (3, 1, 2));
-        assert_eq!(tally.last_detail().unwrap(), "http.status: expected 200, got 502");
+        assert_eq!(tally.last_fault(), Some((Reason::HttpStatus, "expected 200, got 502")));
         assert_eq!(tally.failure.count(), 2);
     }
 

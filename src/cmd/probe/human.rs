@@ -8,15 +8,17 @@ use crate::breaker::Phase;
 use crate::histogram::Summary;
 use crate::output::{Human, Table, Tone, printable, sparkline};
 use crate::probe::report::{BreakerReport, Ending, FallbackCounts, Mark, TransitionReport};
-use crate::probe::{Snapshot, State, StateChange, TargetReport};
+use crate::probe::{Snapshot, Standing, State, StateChange, TargetReport};
 use crate::units::counted;
 
 /// More targets than these have no details of their own while they are up.
 const FEW: usize = 5;
 /// Details of so many targets fit a report; the table and the JSON form have all.
 const MOST_DETAILS: usize = 20;
-/// A live table must not be higher than a screen.
-const MOST_LIVE: usize = 20;
+/// So many of the latest changes are beneath a live table, where the screen has room for them.
+const LIVE_CHANGES: usize = 8;
+/// Even on a low screen.
+const LEAST_LIVE: usize = 3;
 /// What the table puts after the first column and after the last.
 const GAPS: usize = 4;
 /// What the details put around a history.
@@ -41,30 +43,57 @@ pub fn report(out: &mut Human<'_>, report: &Report) -> io::Result<()> {
     if told.len() > MOST_DETAILS {
         out.line(format!("\n... and {} more that are not up", told.len() - MOST_DETAILS))?;
     }
+    if report.tell_changes && !report.changes.is_empty() {
+        out.line("")?;
+        last_changes(out, &report.changes, report.changes.len())?;
+    }
     out.line("")?;
     let line = closing(out, report);
     out.line(line)
 }
 
-/// The table while the run goes on, the worst first when not all have room.
-pub fn live(out: &mut Human<'_>, snapshot: &Snapshot) -> io::Result<()> {
+/// The table and the last changes while the run goes on, within `rows`; the worst first when not all have room.
+pub fn live(out: &mut Human<'_>, snapshot: &Snapshot, rows: usize) -> io::Result<()> {
+    let changes = snapshot.changes.len().min(LIVE_CHANGES).min(rows / 3);
+    // A heading, a line for those without room, an empty line, and the one with the cursor.
+    let most = rows.saturating_sub(changes + 4).max(LEAST_LIVE);
     let mut all: Vec<&TargetReport> = snapshot.targets.iter().collect();
-    let more = all.len().saturating_sub(MOST_LIVE);
+    let more = all.len().saturating_sub(most);
     if more > 0 {
-        all.sort_by_key(|target| target.state == State::Up);
-        all.truncate(MOST_LIVE);
+        all.sort_by_key(|target| target.state == State::Up && target.flapping.is_none());
+        all.truncate(most);
     }
     table(out, &all)?;
     if more > 0 {
         out.line(format!("... and {more} more"))?;
     }
+    if changes > 0 {
+        out.line("")?;
+    }
+    last_changes(out, &snapshot.changes, changes)
+}
+
+/// The last of the changes, a line for each.
+fn last_changes(out: &mut Human<'_>, changes: &[StateChange], most: usize) -> io::Result<()> {
+    let width = out.width();
+    for told in &changes[changes.len().saturating_sub(most)..] {
+        let line = change(told);
+        let line = clock(&line);
+        let cut = if line.chars().count() > width { "…" } else { "" };
+        let kept: String = line.chars().take(width - cut.chars().count()).collect();
+        out.line(kept + cut)?;
+    }
     Ok(())
 }
 
-/// One line about a change of state.
+/// One line about a change.
 pub fn change(change: &StateChange) -> String {
-    let StateChange { at, name, from, to, detail } = change;
-    let why = detail.as_ref().map(|detail| format!("  {detail}")).unwrap_or_default();
+    let StateChange { at, name, from, to, reason, detail, changes, .. } = change;
+    let why = match (reason, detail) {
+        _ if *to == Standing::Flapping => format!("  {changes} changes so far"),
+        (Some(reason), Some(detail)) => format!("  {reason}: {detail}"),
+        _ => String::new(),
+    };
     printable(&format!("{at}  {name}  {} -> {}{why}", from.id(), to.id()))
 }
 
@@ -122,7 +151,8 @@ fn cells(target: &TargetReport) -> Vec<(Option<Tone>, String)> {
         (Phase::HalfOpen, _) => (Some(Tone::Warn), "half-open".into()),
         (Phase::Closed, _) => (None, "closed".into()),
     };
-    let state = (Some(tone(target.state)), target.state.id().to_owned());
+    let flapping = if target.flapping.is_some() { ", flapping" } else { "" };
+    let state = (Some(tone(target.state)), format!("{}{flapping}", target.state.id()));
     let calls = (None, format!("{}/{}", target.ok, target.calls));
     vec![state, calls, latency(|s| s.p50_us), latency(|s| s.max_us), phase]
 }
@@ -166,6 +196,9 @@ fn details(out: &mut Human<'_>, target: &TargetReport) -> io::Result<()> {
     let room = out.width().saturating_sub(INDENT);
     let mut table = Table::new(&[]);
     let mut row = |label: &str, text: String| table.row([format!("  {label}"), text]);
+    if let Some(flapping) = &target.flapping {
+        row("flapping", format!("since {}, {} changes of state", clock(&flapping.since), target.changes));
+    }
     if target.history.len() > 1 {
         row("history", history(&target.history, room));
     }
@@ -279,12 +312,14 @@ fn closing(out: &Human<'_>, report: &Report) -> String {
     let counted = states.into_iter().filter(|state| count(*state) > 0);
     let counted: Vec<_> =
         counted.map(|state| out.tone(tone(state), &format!("{} {}", count(state), state.id()))).collect();
+    let flapping = report.targets.iter().filter(|target| target.flapping.is_some()).count();
+    let flapping = if flapping > 0 { format!(", {flapping} flapping") } else { String::new() };
     let end = match report.end {
         Some(Ended::WaitedOut) => ", the wait ran out",
         Some(Ended::Interrupted) => ", interrupted",
         _ => "",
     };
-    format!("{} after {}{end}", counted.join(", "), time(report.elapsed_ms.saturating_mul(1000)))
+    format!("{}{flapping} after {}{end}", counted.join(", "), time(report.elapsed_ms.saturating_mul(1000)))
 }
 
 /// Microseconds with three digits or so and the unit that fits.

@@ -1,23 +1,26 @@
 //! `hardy probe`: is it up, why not, and what does its breaker say?
 
 mod human;
+mod metrics;
+mod nagios;
 mod report;
+mod run;
 mod settings;
 mod short;
 mod targets;
+mod tell;
 
 use regex::Regex;
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
-use tokio::sync::{mpsc, watch};
 
 use crate::app::App;
 use crate::complete;
 use crate::config::{self, BreakerKnobs, Config, ProbeKnobs};
 use crate::error::Error;
-use crate::output::Live;
+use crate::exit::Exit;
+use crate::probe::Override;
 use crate::probe::expect::{self, HeaderMatch, JsonMatch, StatusRange};
-use crate::probe::{self, Observers, Override, Snapshot, StateChange};
 use crate::units::Duration;
 
 use crate::cmd::names::Names;
@@ -34,12 +37,15 @@ Examples:
   hardy probe http://127.0.0.1:8080 --count 60 --interval 200ms --json
   hardy probe tcp://db:5432 unix+http:///run/app.sock:/health 'exec:pg_isready -q'
   hardy probe api --watch --fallback 'systemctl restart api'
+  hardy probe --watch --webhook https://hooks.example/T0/B1 --listen :9116
 
 States:
   up        it answers as expected
   degraded  up, but recent calls failed or were slow, or the breaker is not closed
   down      it does not answer as expected
-  unknown   not tested (often enough), or the last test failed for a reason of this host (local.*)")]
+  unknown   not tested (often enough), or the last test failed for a reason of this host (local.*)
+  flapping  of a watch: the state has changed 8 times (--flap-changes) in 5 minutes (--flap-window); until fewer than
+            half as many are left there, no single change is told")]
 pub struct Args {
     // First, because those that follow take what it looks at.
     #[command(flatten)]
@@ -57,10 +63,16 @@ pub struct Args {
     until: Option<Goal>,
     /// Go on until interrupted; with --json a document per round
     ///
-    /// A live table on a terminal; elsewhere a line per change of state. With --json a document per round, whose `end`
-    /// is null, and one at the end, whose `end` says why.
+    /// A live table on a terminal, with the last changes beneath; elsewhere a line per change. With --json a document per
+    /// round, whose `end` is null, and one at the end, whose `end` says why.
     #[arg(long, conflicts_with = "until")]
     watch: bool,
+    /// One line and the exit codes of a Nagios plugin
+    ///
+    /// 0 all up, 1 a target is degraded, 2 one is down (or degraded, with --fail-on degraded), 3 one is unknown, or the probe
+    /// could not be made. The perfdata has each target's last latency.
+    #[arg(long, conflicts_with_all = ["until", "watch"])]
+    nagios: bool,
     #[command(flatten)]
     rounds: ProbeKnobs,
     #[command(flatten)]
@@ -141,68 +153,20 @@ pub fn check(config: &Config) -> Result<(), Error> {
 
 /// Probes the targets to the end of the run, shown while it goes on.
 pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
+    let nagios = args.nagios;
+    match probe(args, app).await {
+        Err(error) if nagios => {
+            app.console.emit_text(&nagios::unable(&error))?;
+            Err(error.with_exit(Exit::UNKNOWN))
+        }
+        done => done,
+    }
+}
+
+async fn probe(args: Args, app: &App) -> Result<Report, Error> {
     let settings = Settings::resolve(args, &app.config)?;
     check_proxies(&settings.plan.targets, &config::proxy_variables())?;
-    let mut view = View { app, settings: &settings, live: app.console.live(), rounds: 0 };
-    let (snapshots, mut seen) = watch::channel(Snapshot::default());
-    let (changes, mut changed) = mpsc::unbounded_channel();
-    let observers = Observers {
-        snapshots: (settings.watch || view.live.is_shown()).then_some(snapshots),
-        changes: settings.watch.then_some(changes),
-    };
-    let stop = app.shutdown.token.child_token();
-    let mut probing = std::pin::pin!(probe::run(settings.plan.clone(), observers, stop.clone()));
-    let found = loop {
-        tokio::select! {
-            found = &mut probing => break found,
-            Ok(()) = seen.changed() => view.snapshot(&seen.borrow_and_update())?,
-            Some(change) = changed.recv() => view.change(&change)?,
-        }
-        if settings.watch && app.console.reader_is_gone() {
-            stop.cancel();
-        }
-    };
-    while let Ok(change) = changed.try_recv() {
-        view.change(&change)?;
-    }
-    let news = view.is_new(&found.snapshot);
-    let report = Report::new(found.snapshot, Some(found.end), &settings);
-    Ok(if news { report.of_round() } else { report })
-}
-
-/// What is shown while the run goes on.
-struct View<'a> {
-    app: &'a App,
-    settings: &'a Settings,
-    live: Live,
-    /// Rounds that were shown.
-    rounds: u64,
-}
-
-impl View<'_> {
-    fn snapshot(&mut self, snapshot: &Snapshot) -> Result<(), Error> {
-        self.live.draw(|out| human::live(out, snapshot));
-        // The last round of a run that has one is told by the document that also says that it ended.
-        let last = self.settings.plan.pace.count == Some(snapshot.rounds);
-        if self.app.console.is_json() && self.is_new(snapshot) && !last {
-            self.rounds = snapshot.rounds;
-            self.app.console.event(&Report::new(snapshot.clone(), None, self.settings).of_round())?;
-        }
-        Ok(())
-    }
-
-    /// Is there a round that no document of the watch has told of?
-    fn is_new(&self, snapshot: &Snapshot) -> bool {
-        self.settings.watch && snapshot.rounds > self.rounds
-    }
-
-    fn change(&self, change: &StateChange) -> Result<(), Error> {
-        let console = &self.app.console;
-        if console.is_json() {
-            return Ok(());
-        }
-        console.emit_text(&(human::change(change) + "\n")).map(|_| ())
-    }
+    run::run(&settings, app).await
 }
 
 #[cfg(test)]

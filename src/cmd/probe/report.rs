@@ -6,15 +6,14 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::human;
 use super::settings::Settings;
-use crate::breaker::Phase;
+use super::{human, metrics, nagios};
 use crate::config::FailOn;
 use crate::exit::{Exit, Verdict};
-use crate::histogram::Summary;
 use crate::metrics::Metric;
 use crate::output::{self, Case, Human, Outcome};
-use crate::probe::{self, End, Snapshot, State, TargetReport};
+use crate::probe::notify::Counts;
+use crate::probe::{self, End, Snapshot, State, StateChange, TargetReport};
 use crate::reason::Reason;
 
 /// All targets.
@@ -34,6 +33,15 @@ pub struct Report {
     pub until: Option<Waited>,
     /// From which state on a target makes the verdict bad.
     pub fail_on: FailOn,
+    /// The latest changes, oldest first; at most ten.
+    pub changes: Vec<StateChange>,
+    /// What became of the notices about changes, for each way that they go.
+    pub notices: Vec<Counts>,
+    /// The changes were not printed line by line.
+    #[serde(skip)]
+    pub tell_changes: bool,
+    #[serde(skip)]
+    nagios: bool,
     #[serde(skip)]
     goal: Option<probe::Goal>,
 }
@@ -84,6 +92,10 @@ impl Report {
                 reached: end == Some(End::Reached),
             }),
             fail_on: settings.fail_on,
+            changes: snapshot.changes,
+            notices: Vec::new(),
+            tell_changes: false,
+            nagios: settings.nagios,
             goal: until.map(|until| until.goal),
         }
     }
@@ -94,15 +106,22 @@ impl Report {
     }
 
     /// What a target's state means for the verdict.
-    fn judge(&self, state: State) -> Verdict {
-        match (self.goal, state) {
-            (Some(goal), state) if goal.holds(state) => Verdict::Good,
-            (Some(_), _) => Verdict::Bad,
-            (None, State::Unknown) => Verdict::Unknown,
-            (None, State::Down) => Verdict::Bad,
-            (None, State::Degraded) if self.fail_on == FailOn::Degraded => Verdict::Bad,
-            (None, State::Degraded | State::Up) => Verdict::Good,
+    pub fn judge(&self, state: State) -> Verdict {
+        match self.goal {
+            Some(goal) if goal.holds(state) => Verdict::Good,
+            Some(_) => Verdict::Bad,
+            None => judge(state, self.fail_on),
         }
+    }
+}
+
+/// What a state means by itself.
+pub fn judge(state: State, fail_on: FailOn) -> Verdict {
+    match state {
+        State::Unknown => Verdict::Unknown,
+        State::Down => Verdict::Bad,
+        State::Degraded if fail_on == FailOn::Degraded => Verdict::Bad,
+        State::Degraded | State::Up => Verdict::Good,
     }
 }
 
@@ -126,13 +145,14 @@ impl output::Report for Report {
 
     fn exit(&self) -> Exit {
         match &self.until {
+            _ if self.nagios => nagios::exit(self),
             Some(waited) if !waited.reached => Exit::WAIT_ENDED,
             _ => self.verdict().into(),
         }
     }
 
     fn human(&self, out: &mut Human<'_>) -> io::Result<()> {
-        human::report(out, self)
+        if self.nagios { out.line(nagios::line(self)) } else { human::report(out, self) }
     }
 
     fn cases(&self) -> Vec<Case> {
@@ -140,7 +160,7 @@ impl output::Report for Report {
     }
 
     fn metrics(&self) -> Vec<Metric> {
-        metrics(&self.targets)
+        metrics::of_run(&self.targets)
     }
 }
 
@@ -161,67 +181,6 @@ impl Report {
     }
 }
 
-fn metrics(targets: &[TargetReport]) -> Vec<Metric> {
-    let mut up =
-        Metric::gauge("hardy_probe_up", "Whether the target answers as expected; absent when unknown.");
-    let mut degraded =
-        Metric::gauge("hardy_probe_degraded", "Whether the target is up with failed or slow calls.");
-    // A file is written anew by each run, so what it counts starts again: gauges, not counters.
-    let mut calls = Metric::gauge("hardy_probe_calls", "Calls made in this run.");
-    let mut failures =
-        Metric::gauge("hardy_probe_failures", "Calls of this run that were not as expected, by reason.");
-    let mut refused =
-        Metric::gauge("hardy_probe_refused", "Calls that the breaker did not let through in this run.");
-    let mut state = Metric::gauge("hardy_probe_breaker_state", "1 for the state that the breaker is in.");
-    let mut latency = Metric::gauge(
-        "hardy_probe_latency_seconds",
-        "Latency of this run's calls: median, percentiles, maximum.",
-    );
-    let mut fallback = Metric::gauge("hardy_probe_fallback_runs", "Runs of the fallback in this run.");
-    for target in targets {
-        let name = ("target", target.name.as_str());
-        if target.state != State::Unknown {
-            up.sample(&[name], f64::from(u8::from(target.state != State::Down)));
-        }
-        degraded.sample(&[name], f64::from(u8::from(target.state == State::Degraded)));
-        calls.sample(&[name], target.calls as f64);
-        for (reason, count) in &target.reasons {
-            failures.sample(&[name, ("reason", reason.id())], *count as f64);
-        }
-        let breaker = &target.breaker;
-        refused.sample(&[name, ("why", "short_circuited")], breaker.short_circuited as f64);
-        refused.sample(&[name, ("why", "rejected")], breaker.rejected as f64);
-        for (phase, id) in [(Phase::Closed, "closed"), (Phase::HalfOpen, "half_open"), (Phase::Open, "open")]
-        {
-            state.sample(&[name, ("state", id)], f64::from(u8::from(breaker.state == phase)));
-        }
-        for (outcome, summary) in [("success", &target.success_us), ("failure", &target.failure_us)] {
-            for (stat, us) in summary.iter().flat_map(stats) {
-                latency.sample(&[name, ("outcome", outcome), ("stat", stat)], us as f64 / 1e6);
-            }
-        }
-        if let Some(counts) = &target.fallback {
-            fallback.sample(&[name, ("result", "success")], counts.successes as f64);
-            fallback.sample(&[name, ("result", "failure")], counts.failures as f64);
-            fallback.sample(&[name, ("result", "rejected")], counts.rejected as f64);
-        }
-    }
-    vec![up, degraded, calls, failures, refused, state, latency, fallback]
-}
-
-/// Those that the samples can bear.
-fn stats(summary: &Summary) -> impl Iterator<Item = (&'static str, u64)> {
-    let all = [
-        ("p50", summary.p50_us),
-        ("p90", summary.p90_us),
-        ("p95", summary.p95_us),
-        ("p99", summary.p99_us),
-        ("p999", summary.p999_us),
-        ("max", summary.max_us),
-    ];
-    all.into_iter().filter_map(|(stat, us)| Some((stat, us?)))
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::time::Duration;
@@ -233,7 +192,10 @@ pub(super) mod tests {
     use crate::http::Trust;
     use crate::output::Report as _;
     use crate::probe::expect::Expect;
-    use crate::probe::{Goal, Means, Observers, Pace, Plan, Request, Retry, Streaks, Target, Until};
+    use crate::probe::notify::Patience;
+    use crate::probe::{
+        FlapRule, Goal, Means, Observers, Pace, Plan, Request, Retry, Streaks, Target, Until,
+    };
 
     pub fn settings(addresses: &[&str], fail_on: FailOn) -> Settings {
         let target = |address: &&str| Target {
@@ -255,9 +217,11 @@ pub(super) mod tests {
             streaks: Streaks { up_after: 1, down_after: 1 },
             until: None,
             fallback: Some("true".into()),
+            flapping: FlapRule { changes: 8, window: Duration::from_secs(300) },
             breaking: true,
         };
-        Settings { plan, watch: false, fail_on }
+        let patience = Patience { retry: plan.retry, timeout: Duration::from_secs(20) };
+        Settings { plan, watch: false, fail_on, nagios: false, ways: Vec::new(), patience, listen: None }
     }
 
     pub async fn found(settings: &Settings) -> Report {

@@ -2,14 +2,18 @@
 
 use std::time;
 
+use reqwest::Url;
+
 use super::targets::{all, applicable};
 use super::{Args, RequestArgs};
 use crate::address::Address;
-use crate::cmd::names::Names;
+use crate::cmd::names::{Names, flag};
 use crate::config::{Config, FailOn, Layer, ProbeKnobs, need};
 use crate::error::Error;
 use crate::http::{Proxies, Trust, is_proxy, read_ca};
-use crate::probe::{self, Means, Pace, Plan, Retry, Streaks, Target, Until};
+use crate::probe::notify::{Patience, Way};
+use crate::probe::{self, FlapRule, Means, Pace, Plan, Retry, Streaks, Target, Until};
+use crate::serve;
 use crate::units::Duration;
 
 /// What `--until` waits for.
@@ -29,6 +33,14 @@ pub struct Settings {
     pub watch: bool,
     /// What makes the verdict bad.
     pub fail_on: FailOn,
+    /// In the words and with the exit codes of Nagios.
+    pub nagios: bool,
+    /// Who is told of changes.
+    pub ways: Vec<Way>,
+    /// How long, and how often.
+    pub patience: Patience,
+    /// Where metrics are served.
+    pub listen: Option<serve::Address>,
 }
 
 impl Settings {
@@ -45,6 +57,10 @@ impl Settings {
         if args.names.typed("wait") && args.until.is_none() {
             return Err(Error::usage("--wait has no meaning without --until")
                 .hint("add --until up, or say with --timeout how long one call may take"));
+        }
+        let of_watch = ["exec", "webhook", "listen"];
+        if let Some(name) = of_watch.into_iter().find(|name| args.names.typed(name) && !args.watch) {
+            return Err(Error::usage(format!("{} has no meaning without --watch", flag(name))));
         }
         Settings::with(args, targets, config)
     }
@@ -76,10 +92,51 @@ impl Settings {
             // Who waits for a target wants to hear of it at once, not at the next trial.
             breaking: !args.no_breaker && until.is_none(),
             until,
-            fallback: knobs.fallback,
+            flapping: flap_rule(names, &knobs)?,
+            fallback: knobs.fallback.clone(),
         };
-        Ok(Settings { plan, watch: args.watch, fail_on })
+        let patience = patience(names, &knobs)?;
+        let (ways, listen) = (ways(names, &knobs, &plan.means)?, listen(names, &knobs)?);
+        let (ways, listen) = if args.watch { (ways, listen) } else { (Vec::new(), None) };
+        Ok(Settings { plan, watch: args.watch, fail_on, nagios: args.nagios, ways, patience, listen })
     }
+}
+
+/// The longest first pause before a notice is sent again.
+const NOTIFY_BACKOFF: time::Duration = time::Duration::from_secs(1);
+
+fn patience(names: &Names, knobs: &ProbeKnobs) -> Result<Patience, Error> {
+    Ok(Patience {
+        retry: Retry { most: need(knobs.notify_retries, "probe.notify_retries")?, backoff: NOTIFY_BACKOFF },
+        timeout: at_least_1ms(names, "notify_timeout", knobs.notify_timeout)?,
+    })
+}
+
+fn flap_rule(names: &Names, knobs: &ProbeKnobs) -> Result<FlapRule, Error> {
+    let window = at_least_1ms(names, "flap_window", knobs.flap_window)?;
+    match need(knobs.flap_changes, "probe.flap_changes")? {
+        1 => {
+            Err(Error::usage(format!("{} must be 0 or at least 2, not 1", names.of("probe", "flap_changes"))))
+        }
+        changes => Ok(FlapRule { changes, window }),
+    }
+}
+
+fn ways(names: &Names, knobs: &ProbeKnobs, means: &Means) -> Result<Vec<Way>, Error> {
+    let mut ways: Vec<Way> = knobs.exec.iter().cloned().map(Way::Exec).collect();
+    if let Some(text) = &knobs.webhook {
+        let url = text.parse::<Url>().ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+        // Not with its value, which may be a secret.
+        let wrong = || Error::usage(format!("{} is no http or https URL", names.of("probe", "webhook")));
+        let (trust, overrides) = (means.trust.clone(), means.overrides.clone());
+        ways.push(Way::Webhook { url: url.ok_or_else(wrong)?, trust, overrides });
+    }
+    Ok(ways)
+}
+
+fn listen(names: &Names, knobs: &ProbeKnobs) -> Result<Option<serve::Address>, Error> {
+    let wrong = |error| Error::usage(format!("{}: {error}", names.of("probe", "listen")));
+    knobs.listen.as_deref().map(str::parse).transpose().map_err(wrong)
 }
 
 /// Refuses variables that reqwest would silently ignore, when any target goes by them.

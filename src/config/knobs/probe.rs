@@ -1,4 +1,4 @@
-//! `[profile.NAME.probe]`: how often targets are called, and when they count as up or down.
+//! `[profile.NAME.probe]`: how often targets are called, when they count as up or down, and who is told.
 
 use std::path::PathBuf;
 
@@ -45,6 +45,69 @@ pub struct ProbeKnobs {
     /// output is not shown.
     #[arg(long, value_name = "CMD", env = "HARDY_PROBE_FALLBACK")]
     pub fallback: Option<String>,
+    /// With --watch: run this by `sh -c` when a target changes
+    ///
+    /// It finds HARDY_TARGET, HARDY_URL, HARDY_KIND, HARDY_STATE, HARDY_OLD_STATE, HARDY_REASON, HARDY_DETAIL, HARDY_AT and
+    /// HARDY_CHANGES in its environment, and the same as a JSON document on stdin. One runs at a time, in the order of the
+    /// changes, in a process group of its own; what fails is repeated. A target that is up when first seen is no change.
+    #[arg(long, value_name = "CMD", env = "HARDY_PROBE_EXEC", help_heading = "Watch")]
+    pub exec: Option<String>,
+    /// With --watch: post a JSON document here when a target changes
+    ///
+    /// Any answer but 2xx is a failure; what fails is repeated. A URL with a secret is better kept in the config file or the
+    /// variable: the arguments of a process can be read by others.
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "HARDY_PROBE_WEBHOOK",
+        help_heading = "Watch",
+        hide_env_values = true
+    )]
+    pub webhook: Option<String>,
+    /// Time for one run of --exec or one call of --webhook
+    #[arg(
+        long,
+        value_name = "D",
+        env = "HARDY_PROBE_NOTIFY_TIMEOUT",
+        help_heading = "Watch",
+        hide_short_help = true
+    )]
+    pub notify_timeout: Option<Duration>,
+    /// Repeat them this often, after 1 s, 2 s, 4 s and so on with jitter
+    #[arg(
+        long,
+        value_name = "N",
+        env = "HARDY_PROBE_NOTIFY_RETRIES",
+        help_heading = "Watch",
+        hide_short_help = true
+    )]
+    pub notify_retries: Option<u32>,
+    /// So many changes within --flap-window are flapping; 0: never
+    ///
+    /// Instead of each change, the beginning and the end of the flapping are told. It ends when the window holds fewer than
+    /// half as many changes.
+    #[arg(
+        long,
+        value_name = "N",
+        env = "HARDY_PROBE_FLAP_CHANGES",
+        help_heading = "Watch",
+        hide_short_help = true
+    )]
+    pub flap_changes: Option<u32>,
+    /// How far back changes count
+    #[arg(
+        long,
+        value_name = "D",
+        env = "HARDY_PROBE_FLAP_WINDOW",
+        help_heading = "Watch",
+        hide_short_help = true
+    )]
+    pub flap_window: Option<Duration>,
+    /// With --watch: serve /metrics, /healthz and /readyz on this address
+    ///
+    /// HOST:PORT with a numeric host or `localhost`, :PORT for every address, or unix:PATH. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", env = "HARDY_PROBE_LISTEN", help_heading = "Watch")]
+    pub listen: Option<String>,
     /// Follow this many redirects; with 0 the redirect itself is the answer
     #[arg(
         long,
@@ -80,6 +143,13 @@ super::layer!(ProbeKnobs {
     down_after,
     fail_on,
     fallback,
+    exec,
+    webhook,
+    notify_timeout,
+    notify_retries,
+    flap_changes,
+    flap_window,
+    listen,
     redirects,
     ca,
 });

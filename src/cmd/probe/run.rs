@@ -1,0 +1,165 @@
+//! A run as it goes on: the engine works, and what it says is shown, told and served.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::report::Report;
+use super::settings::Settings;
+use super::{human, metrics, tell};
+use crate::app::App;
+use crate::error::Error;
+use crate::output::Live;
+use crate::probe::notify::{Ledger, Notifier, Trouble};
+use crate::probe::{self, Observers, Snapshot, StateChange};
+use crate::serve::{self, Content, Drain, Limits, Source};
+
+/// Notices that still wait when the run is over get so much time.
+const LAST_NOTICES: Duration = Duration::from_secs(5);
+/// Who reads metrics needs few connections.
+const READERS: usize = 64;
+
+/// Probes until the end.
+pub async fn run(settings: &Settings, app: &App) -> Result<Report, Error> {
+    let (snapshots, mut seen) = watch::channel(Snapshot::default());
+    let (changes, mut changed) = unbounded_channel();
+    let (troubles, mut troubled) = unbounded_channel();
+    let notifier = Notifier::start(settings.ways.clone(), settings.patience, &troubles);
+    let mut view =
+        View { app, settings, live: app.console.live(), ledger: notifier.ledger(), notifier, rounds: 0 };
+    let _metrics = serve_metrics(settings, &view.ledger, &seen, app).await?;
+    let documents = settings.watch && app.console.is_json();
+    let observers = Observers {
+        snapshots: (documents || settings.listen.is_some() || view.live.is_shown()).then_some(snapshots),
+        changes: settings.watch.then_some(changes),
+    };
+    let stop = app.shutdown.token.child_token();
+    // A task of its own: a reader of stdout that is slow must not hold the books up.
+    let run = tokio::spawn(probe::run(settings.plan.clone(), observers, stop.clone()));
+    let mut probing = AbortOnDropHandle::new(run);
+    let found = loop {
+        tokio::select! {
+            found = &mut probing => break found,
+            Ok(()) = seen.changed() => {
+                let snapshot = seen.borrow_and_update().clone();
+                view.snapshot(snapshot)?;
+            }
+            Some(change) = changed.recv() => view.change(&change)?,
+            Some(trouble) = troubled.recv() => view.trouble(&trouble),
+        }
+        if settings.watch && app.console.reader_is_gone() {
+            stop.cancel();
+        }
+    };
+    let found = found.map_err(|error| Error::unknown("the probe ended before its time").because(error))?;
+    while let Ok(change) = changed.try_recv() {
+        view.change(&change)?;
+    }
+    let news = view.is_new(&found.snapshot);
+    let (ledger, told_live) = (view.ledger.clone(), view.shows_changes());
+    view.notifier.finish(LAST_NOTICES).await;
+    drop(view.live);
+    while let Ok(trouble) = troubled.try_recv() {
+        tell_trouble(&trouble, app);
+    }
+    let mut report = Report::new(found.snapshot, Some(found.end), settings);
+    (report.notices, report.tell_changes) = (ledger.counts(), told_live);
+    Ok(if news { report.of_round() } else { report })
+}
+
+/// Serves `/metrics` until this is dropped, if it is wanted.
+async fn serve_metrics(
+    settings: &Settings,
+    ledger: &Ledger,
+    seen: &watch::Receiver<Snapshot>,
+    app: &App,
+) -> Result<Option<AbortOnDropHandle<()>>, Error> {
+    let Some(address) = &settings.listen else { return Ok(None) };
+    let (ledger, seen) = (ledger.clone(), seen.clone());
+    let source = move || metrics::of_watch(&seen.borrow(), &ledger.counts());
+    let server = serve::Settings {
+        listen: vec![address.clone()],
+        admin: None,
+        content: Content::Metrics(Source(std::sync::Arc::new(source))),
+        tls: None,
+        faults: Vec::new(),
+        seed: 0,
+        limits: Limits { connections: READERS, ..Limits::default() },
+        drain: Drain::default(),
+        access_log: None,
+        reuse_port: false,
+    };
+    let server = serve::bind(server, None).await?;
+    for bound in server.addresses() {
+        app.console.note(&format!("metrics on {}/metrics", bound.url));
+        if bound.routable {
+            app.console.note("note: other hosts can reach this address");
+        }
+    }
+    let (_, reload) = unbounded_channel();
+    let serving = async move {
+        server.run(CancellationToken::new(), reload, None).await;
+    };
+    Ok(Some(AbortOnDropHandle::new(tokio::spawn(serving))))
+}
+
+/// What is shown and told while the run goes on.
+struct View<'a> {
+    app: &'a App,
+    settings: &'a Settings,
+    live: Live,
+    notifier: Notifier,
+    ledger: Ledger,
+    /// Rounds that were shown.
+    rounds: u64,
+}
+
+impl View<'_> {
+    fn snapshot(&mut self, snapshot: Snapshot) -> Result<(), Error> {
+        let rows = self.live.rows();
+        self.live.draw(|out| human::live(out, &snapshot, rows));
+        // The last round of a run that has one is told by the document that also says that it ended.
+        let last = self.settings.plan.pace.count == Some(snapshot.rounds);
+        if self.app.console.is_json() && self.is_new(&snapshot) && !last {
+            self.rounds = snapshot.rounds;
+            let mut report = Report::new(snapshot, None, self.settings).of_round();
+            report.notices = self.ledger.counts();
+            self.app.console.event(&report)?;
+        }
+        Ok(())
+    }
+
+    /// Is there a round that no document of the watch has told of?
+    fn is_new(&self, snapshot: &Snapshot) -> bool {
+        self.settings.watch && snapshot.rounds > self.rounds
+    }
+
+    /// Are the changes to be seen beneath the live table, and nowhere else?
+    fn shows_changes(&self) -> bool {
+        self.settings.watch && self.live.is_shown() && self.app.console.is_on_terminal()
+    }
+
+    fn change(&self, change: &StateChange) -> Result<(), Error> {
+        if let Some(notice) = tell::notice(change, self.settings.fail_on) {
+            self.notifier.tell(notice);
+        }
+        if self.app.console.is_json() || self.shows_changes() {
+            return Ok(());
+        }
+        self.app.console.emit_text(&(human::change(change) + "\n")).map(drop)
+    }
+
+    fn trouble(&self, trouble: &Trouble) {
+        tell_trouble(trouble, self.app);
+    }
+}
+
+fn tell_trouble(trouble: &Trouble, app: &App) {
+    match trouble {
+        Trouble::Again { .. } => app.console.detail(&trouble.to_string()),
+        Trouble::GivenUp { .. } | Trouble::Lost { .. } => app.console.warn(&trouble.to_string()),
+    }
+}
