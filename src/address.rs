@@ -10,6 +10,10 @@ use reqwest::Url;
 
 use crate::text::without_secrets;
 
+mod kinds;
+
+pub use kinds::{Endpoint, Question};
+
 /// Where a target is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
@@ -35,6 +39,67 @@ pub enum Address {
         port: u16,
         /// What is spoken before TLS.
         starttls: Option<StartTls>,
+    },
+    /// `h2c://HOST[:PORT][/PATH]`: HTTP/2 from the first byte, without TLS.
+    H2c {
+        /// What is asked for, as `http://`.
+        url: Url,
+    },
+    /// `ws://`, `wss://`
+    WebSocket {
+        /// What is asked to become a WebSocket, as `http://` or `https://`.
+        url: Url,
+    },
+    /// `grpc://HOST:PORT[/SERVICE][?watch]`, `grpcs://`: the standard health service.
+    Grpc {
+        /// The server.
+        at: Endpoint,
+        /// The service asked after; empty for the server as a whole.
+        service: String,
+        /// Ask with Watch instead of Check.
+        watch: bool,
+    },
+    /// `etcd://HOST[:PORT]`, `etcds://`
+    Etcd {
+        /// One member.
+        at: Endpoint,
+    },
+    /// `redis://[USER@]HOST[:PORT]`, `rediss://`
+    Redis {
+        /// The server.
+        at: Endpoint,
+        /// Who logs in, where there is a password; `default` otherwise.
+        user: Option<String>,
+    },
+    /// `postgres://[USER@]HOST[:PORT][/DATABASE]`
+    Postgres {
+        /// The server.
+        at: Endpoint,
+        /// Who logs in.
+        user: Option<String>,
+        /// Where to; by default what is called like the user.
+        database: Option<String>,
+    },
+    /// `mysql://[USER@]HOST[:PORT]`; MariaDB too.
+    Mysql {
+        /// The server.
+        at: Endpoint,
+        /// Who logs in, without a password.
+        user: Option<String>,
+    },
+    /// `dns://[SERVER[:PORT]]/NAME`
+    Dns(Question),
+    /// `udp://HOST:PORT`
+    Udp {
+        /// A name or an address, an IPv6 one without brackets.
+        host: String,
+        /// 1 to 65535.
+        port: u16,
+    },
+    /// `icmp://HOST`
+    Icmp {
+        /// A name or an address, an IPv6 one without brackets.
+        host: String,
     },
     /// `exec:COMMAND`
     Exec {
@@ -114,6 +179,10 @@ impl fmt::Display for StartTls {
     }
 }
 
+/// All schemes, `tls+PROTOCOL` beside them.
+const SCHEMES: &str = "http, https, h2c, unix+http, ws, wss, grpc, grpcs, tcp, udp, tls, dns, icmp, etcd, etcds, redis, \
+                       rediss, postgres, mysql, exec";
+
 /// A text that is no address of a target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
@@ -121,8 +190,11 @@ pub enum AddressError {
     #[error("{0} has no scheme: expected a URL such as http://HOST:PORT/PATH or tcp://HOST:PORT")]
     NoScheme(String),
     /// A scheme that probe does not speak.
-    #[error("{0}: is none of the schemes http, https, tcp, tls, unix+http, exec")]
+    #[error("{0}: is none of the schemes {SCHEMES}")]
     Scheme(String),
+    /// A password where others can read it.
+    #[error("{0}: a password does not belong in this URL: name its file with password_file")]
+    Password(String),
     /// `tls+` and no protocol that begins TLS on request.
     #[error("{0}: after tls+ is none of smtp, imap, pop3, ftp, ldap, postgres, mysql, xmpp")]
     StartTls(String),
@@ -141,7 +213,13 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
         let (scheme, rest) = text.split_once(':').ok_or_else(|| AddressError::NoScheme(text.to_owned()))?;
-        match (scheme.to_ascii_lowercase().as_str(), rest.strip_prefix("//")) {
+        let scheme = scheme.to_ascii_lowercase();
+        if let Some(address) = kinds::parse(&scheme, text) {
+            // What has no slashes is no URL; "redis:6379" was perhaps meant as a host and a port.
+            let form = || form(text, "SCHEME://HOST:PORT");
+            return if rest.starts_with("//") { address } else { Err(form()) };
+        }
+        match (scheme.as_str(), rest.strip_prefix("//")) {
             ("http" | "https", Some(_)) => http(text),
             ("unix+http", Some(rest)) => unix(text, rest),
             ("tcp", Some(_)) => tcp(text),
@@ -209,7 +287,7 @@ fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
 }
 
 impl Address {
-    /// `http`, `https`, `unix+http`, `tcp`, `tls` or `exec`.
+    /// The scheme, in its usual spelling.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -218,6 +296,17 @@ impl Address {
             Address::Http { .. } => "http",
             Address::Tcp { .. } => "tcp",
             Address::Tls { .. } => "tls",
+            Address::H2c { .. } => "h2c",
+            Address::WebSocket { url } if url.scheme() == "https" => "wss",
+            Address::WebSocket { .. } => "ws",
+            Address::Grpc { at, .. } => of_tls(at, "grpc", "grpcs"),
+            Address::Etcd { at } => of_tls(at, "etcd", "etcds"),
+            Address::Redis { at, .. } => of_tls(at, "redis", "rediss"),
+            Address::Postgres { .. } => "postgres",
+            Address::Mysql { .. } => "mysql",
+            Address::Dns(_) => "dns",
+            Address::Udp { .. } => "udp",
+            Address::Icmp { .. } => "icmp",
             Address::Exec { .. } => "exec",
         }
     }
@@ -237,8 +326,35 @@ impl Address {
                 format!("tls{protocol}://{}:{port}", bracketed(host))
             }
             Address::Exec { command } => format!("exec:{command}"),
+            other => kinds::shown(other).unwrap_or_default(),
         }
     }
+
+    /// The name or the address of its server; `None` where a socket file or a command stands for it, or the system
+    /// chooses one.
+    #[must_use]
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            Address::Http { socket: Some(_), .. } | Address::Exec { .. } => None,
+            Address::Http { url, .. } | Address::H2c { url } | Address::WebSocket { url } => {
+                url.host_str().map(|host| host.trim_start_matches('[').trim_end_matches(']'))
+            }
+            Address::Tcp { host, .. }
+            | Address::Tls { host, .. }
+            | Address::Udp { host, .. }
+            | Address::Icmp { host } => Some(host),
+            Address::Dns(question) => question.server.as_ref().map(|at| at.host.as_str()),
+            Address::Grpc { at, .. }
+            | Address::Etcd { at }
+            | Address::Redis { at, .. }
+            | Address::Postgres { at, .. }
+            | Address::Mysql { at, .. } => Some(&at.host),
+        }
+    }
+}
+
+fn of_tls(at: &Endpoint, plain: &'static str, tls: &'static str) -> &'static str {
+    if at.tls { tls } else { plain }
 }
 
 /// The host as it stands before a port.

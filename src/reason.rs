@@ -69,6 +69,20 @@ reasons! {
     HttpProtocol = "http.protocol",
     /// More redirects than allowed, or one that leads nowhere.
     HttpRedirect = "http.redirect",
+    /// What came is not the protocol of the target.
+    Protocol = "protocol",
+    /// The server answers, and says that it does not serve this client, or nobody yet.
+    RefusedByServer = "refused.by_server",
+    /// The health service says that it does not serve.
+    GrpcNotServing = "grpc.not_serving",
+    /// The call ended with another status than OK.
+    GrpcStatus = "grpc.status",
+    /// The DNS server answered with an error, or with no such record.
+    DnsAnswer = "dns.answer",
+    /// The member of etcd has no leader, no quorum, or an alarm.
+    EtcdUnhealthy = "etcd.unhealthy",
+    /// None of the answers is the expected one.
+    AnswerMismatch = "answer.mismatch",
     /// A header is missing or differs.
     HeaderMismatch = "header.mismatch",
     /// The body is not the expected one.

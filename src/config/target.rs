@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Visitor};
@@ -15,7 +16,7 @@ use crate::units::Duration;
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// Where it is: `https://api.example/health`, `tcp://db:5432`, `exec:./check.sh`.
+    /// Where it is: `https://api.example/health`, `postgres://db/shop`, `dns://10.0.0.2/api.example`, `exec:./check.sh`.
     pub url: String,
     /// HTTP method; GET by default.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -23,6 +24,12 @@ pub struct Target {
     /// Request headers by name.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
+    /// What is sent to a tcp or udp target.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub send: Option<String>,
+    /// File with the password of a redis or postgres target, on its first line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password_file: Option<PathBuf>,
     /// Request body.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
@@ -59,6 +66,9 @@ pub struct Expect {
     /// JSON paths that must find anything.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub json_has: Vec<String>,
+    /// Of a dns target, records that must be there; of redis, postgres and their like, the role.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub answer: Vec<String>,
     /// The longest time until the answer is complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within: Option<Duration>,

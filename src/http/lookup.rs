@@ -111,6 +111,40 @@ pub async fn lookup(host: &str, port: u16, overrides: &Overrides) -> Result<Vec<
     Ok(addresses)
 }
 
+/// One of the two kinds of addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "there is nothing more to say")]
+pub enum Family {
+    Ipv4,
+    Ipv6,
+}
+
+impl Family {
+    /// Is it one of these?
+    #[must_use]
+    pub fn has(self, ip: IpAddr) -> bool {
+        ip.is_ipv4() == (self == Family::Ipv4)
+    }
+}
+
+/// Those of a host's addresses that are of the family.
+///
+/// # Errors
+/// When there is none.
+pub fn of_family(
+    host: &str,
+    mut addresses: Vec<SocketAddr>,
+    family: Option<Family>,
+) -> Result<Vec<SocketAddr>, LookupError> {
+    let Some(family) = family else { return Ok(addresses) };
+    addresses.retain(|address| family.has(address.ip()));
+    if addresses.is_empty() {
+        let source = io::Error::other(format!("the name has no address of {family:?}"));
+        return Err(LookupError { host: host.to_owned(), source });
+    }
+    Ok(addresses)
+}
+
 /// getaddrinfo blocks a thread, and goes on after its caller has given up. A caller waits for a free thread here, where
 /// giving up leaves nothing behind, and not in the runtime's queue, which would grow for as long as the resolver is dead.
 async fn ask_the_system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
@@ -128,22 +162,24 @@ async fn ask_the_system(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
 /// The resolver that reqwest is given: [`lookup`], timed.
 pub(super) struct Lookup {
     overrides: Overrides,
+    family: Option<Family>,
     clock: Arc<PhaseClock>,
 }
 
 impl Lookup {
-    pub(super) fn new(overrides: Overrides, clock: Arc<PhaseClock>) -> Self {
-        Lookup { overrides, clock }
+    pub(super) fn new(overrides: Overrides, family: Option<Family>, clock: Arc<PhaseClock>) -> Self {
+        Lookup { overrides, family, clock }
     }
 }
 
 impl Resolve for Lookup {
     fn resolve(&self, name: Name) -> Resolving {
-        let (overrides, clock) = (self.overrides.clone(), self.clock.clone());
+        let (overrides, family, clock) = (self.overrides.clone(), self.family, self.clock.clone());
         Box::pin(async move {
             clock.enter(Phase::Dns);
             // Port 0 lets the connector put in the URL's own.
-            let mut addresses = lookup(name.as_str(), 0, &overrides).await?;
+            let addresses = lookup(name.as_str(), 0, &overrides).await?;
+            let mut addresses = of_family(name.as_str(), addresses, family)?;
             addresses.iter_mut().for_each(|address| address.set_port(0));
             clock.enter(Phase::Connect);
             Ok(Box::new(addresses.into_iter()) as Addrs)

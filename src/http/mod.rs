@@ -14,7 +14,7 @@ mod phases;
 mod proxy;
 mod trust;
 
-pub use lookup::Overrides;
+pub use lookup::{Family, Overrides};
 pub use phases::{Phase, PhaseClock, Phases};
 pub use proxy::{Proxies, is_proxy};
 pub use trust::{
@@ -30,10 +30,16 @@ pub struct Recipe<'a> {
     pub trust: &'a Trust,
     /// Addresses given by hand, before any look-up.
     pub overrides: Overrides,
+    /// The only kind of addresses to connect to.
+    pub family: Option<Family>,
     /// How many redirects to follow; with 0 the redirect itself is the answer.
     pub redirects: u32,
     /// Connect to this socket file, whatever the URL says.
     pub unix_socket: Option<&'a Path>,
+    /// HTTP/2 from the first byte, without asking the server first.
+    pub http2_only: bool,
+    /// Keep the connection for a further request of the same call.
+    pub keep: bool,
     /// Where the phases of the call are noted.
     pub clock: Arc<PhaseClock>,
     /// Where it is noted that the server asked for a client certificate.
@@ -45,7 +51,7 @@ pub struct Recipe<'a> {
 /// # Errors
 /// When reqwest cannot be set up; never because of the server.
 pub fn client(recipe: Recipe<'_>) -> Result<reqwest::Client, reqwest::Error> {
-    let Recipe { trust, overrides, redirects, unix_socket, clock, asked } = recipe;
+    let Recipe { trust, overrides, family, redirects, unix_socket, http2_only, keep, clock, asked } = recipe;
     let policy = match redirects {
         0 => redirect::Policy::none(),
         most => redirect::Policy::limited(most as usize),
@@ -54,12 +60,15 @@ pub fn client(recipe: Recipe<'_>) -> Result<reqwest::Client, reqwest::Error> {
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("hardy/", env!("CARGO_PKG_VERSION")))
         .tls_backend_preconfigured(tls)
-        .dns_resolver(Lookup::new(overrides, clock.clone()))
+        .dns_resolver(Lookup::new(overrides, family, clock.clone()))
         .connector_layer(TimedConnect::new(clock))
-        .pool_max_idle_per_host(0)
+        .pool_max_idle_per_host(usize::from(keep))
         .redirect(policy);
     if let Some(path) = unix_socket {
         builder = builder.unix_socket(path);
+    }
+    if http2_only {
+        builder = builder.http2_prior_knowledge();
     }
     builder.build()
 }

@@ -147,6 +147,8 @@ pub fn read_identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>
 pub struct Trust {
     config: Arc<ClientConfig>,
     verifier: Arc<Verifier>,
+    /// What servers get that ask who the client is.
+    identity: Option<Arc<CertifiedKey>>,
 }
 
 impl Trust {
@@ -169,7 +171,13 @@ impl Trust {
         let mut config =
             builder.dangerous().with_custom_certificate_verifier(verifier.clone()).with_no_client_auth();
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Trust { config: Arc::new(config), verifier }
+        Trust { config: Arc::new(config), verifier, identity: None }
+    }
+
+    /// The same, and a certificate for servers that ask for one.
+    #[must_use]
+    pub fn with_identity(self, identity: Option<Arc<CertifiedKey>>) -> Self {
+        Trust { identity, ..self }
     }
 
     /// Reads the roots of the system and seeds the random numbers, once; blocks for some tens of milliseconds.
@@ -185,7 +193,7 @@ impl Trust {
         let mut config = ClientConfig::clone(&self.config);
         config.resumption = Resumption::disabled();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
-        if let Some(identity) = identity {
+        if let Some(identity) = identity.or_else(|| self.identity.clone()) {
             config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(identity));
         }
         config
@@ -195,7 +203,10 @@ impl Trust {
     pub(super) fn client_config(&self, sessions: Arc<dyn ClientSessionStore>, asked: Asked) -> ClientConfig {
         let mut config = ClientConfig::clone(&self.config);
         config.resumption = Resumption::store(sessions);
-        config.client_auth_cert_resolver = Arc::new(asked);
+        config.client_auth_cert_resolver = match &self.identity {
+            Some(identity) => Arc::new(SingleCertAndKey::from(identity.clone())),
+            None => Arc::new(asked),
+        };
         config
     }
 }

@@ -251,6 +251,7 @@ pub(super) mod tests {
                 trust: Trust::anyone(),
                 overrides: Default::default(),
                 proxies: Default::default(),
+                family: None,
             },
             pace: Pace { count, interval: Duration::from_millis(1) },
             retry: Retry { most: 0, backoff: Duration::from_millis(1) },

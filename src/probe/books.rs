@@ -190,7 +190,8 @@ mod tests {
                 if !good {
                     result = Err(Reason::HttpStatus.because("expected 200-399, got 503"));
                 }
-                let call = Call { result, latency, phases: [Some(latency); 5], status: Some(200) };
+                let call =
+                    Call { result, latency, phases: [Some(latency); 5], status: Some(200), answer: None };
                 books.count(Message::Call { target, at_ms: now_ms, call }, now_ms);
                 latency_us = Some(micros(latency));
                 outcome.into()

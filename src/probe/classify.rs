@@ -129,6 +129,21 @@ pub fn io_fault(error: &io::Error, phase: Phase) -> Fault {
     reason.because(detail)
 }
 
+/// Why a stream failed, which may be one over TLS.
+pub fn stream_fault(error: &io::Error, phase: Phase) -> Fault {
+    in_chain(error, phase).unwrap_or_else(|| io_fault(error, phase))
+}
+
+/// Why HTTP/2 failed.
+pub fn h2_fault(error: &h2::Error) -> Fault {
+    if let Some(io) = error.get_io() {
+        return stream_fault(io, Phase::FirstByte);
+    }
+    let reason = if error.is_remote() { Reason::RefusedByServer } else { Reason::Protocol };
+    let what = if error.is_remote() { "the server ended HTTP/2" } else { "what came is not HTTP/2" };
+    reason.because(format!("{what}: {error}"))
+}
+
 /// Why a command could not even be started.
 pub fn spawn_fault(error: &io::Error) -> Fault {
     let reason = match error.kind() {

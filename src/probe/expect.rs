@@ -28,6 +28,8 @@ pub struct Expect {
     pub body_regex: Option<Regex>,
     /// All of these.
     pub json: Vec<JsonMatch>,
+    /// All of these, in any case: records, a role.
+    pub answers: Vec<String>,
     /// The longest time until the answer is complete.
     pub within: Option<Duration>,
 }
@@ -303,6 +305,19 @@ impl Expect {
             }
         }
         unmet
+    }
+
+    /// # Errors
+    /// [`Reason::AnswerMismatch`] when an expected answer is none of those `found`.
+    pub fn check_answers(&self, found: &[String]) -> Result<(), Fault> {
+        let is_there = |wanted: &String| found.iter().any(|answer| answer.eq_ignore_ascii_case(wanted));
+        match self.answers.iter().find(|wanted| !is_there(wanted)) {
+            None => Ok(()),
+            Some(wanted) => {
+                let found = if found.is_empty() { "none".to_owned() } else { cut(&found.join(", ")) };
+                Err(Reason::AnswerMismatch.because(format!("expected {wanted}, got {found}")))
+            }
+        }
     }
 
     /// # Errors

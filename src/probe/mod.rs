@@ -39,6 +39,6 @@ pub use pace::Pace;
 pub use report::{Snapshot, Standing, State, StateChange, TargetReport};
 pub use round::Retry;
 pub use tally::Streaks;
-pub use target::{Part, Request, Target};
+pub use target::{Part, Password, Request, Target};
 
 pub use crate::http::lookup::Override;

@@ -289,8 +289,11 @@ async fn post(url: &Url, trust: &Trust, overrides: &Overrides, notice: &Notice) 
     let client = http::client(Recipe {
         trust,
         overrides: overrides.seen_from(url.host_str().unwrap_or_default(), port),
+        family: None,
         redirects: 0,
         unix_socket: None,
+        http2_only: false,
+        keep: false,
         clock: PhaseClock::start(),
         asked: Asked::default(),
     });

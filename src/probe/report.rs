@@ -160,7 +160,7 @@ pub struct TargetReport {
     pub name: String,
     /// Its address, without a password.
     pub url: String,
-    /// `http`, `https`, `unix+http`, `tcp` or `exec`.
+    /// The scheme of its address, such as `http` or `redis`.
     pub kind: &'static str,
     /// What is known of it.
     pub state: State,
@@ -218,6 +218,8 @@ pub struct LastCall {
     pub detail: Option<String>,
     /// The status of an HTTP answer.
     pub status: Option<u16>,
+    /// What a server of another kind said of itself: records, a role, a version.
+    pub answer: Option<String>,
     /// How long it took.
     pub latency_us: u64,
     /// Where the time went.

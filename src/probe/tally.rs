@@ -76,6 +76,7 @@ impl Tally {
             reason: fault.as_ref().map(|fault| fault.reason),
             detail: fault.map(|fault| fault.detail),
             status: call.status,
+            answer: call.answer,
             latency_us: micros(call.latency),
             phases_us: PhasesUs::from(call.phases),
         };
@@ -257,8 +258,13 @@ mod tests {
     #[test]
     fn calls_are_counted_by_how_they_ended() {
         let mut tally = Tally::default();
-        let call =
-            |result| Call { result, latency: Duration::from_micros(7), phases: [None; 5], status: None };
+        let call = |result| Call {
+            result,
+            latency: Duration::from_micros(7),
+            phases: [None; 5],
+            status: None,
+            answer: None,
+        };
         tally.call(0, call(Ok(())));
         tally.call(0, call(Err(Reason::HttpStatus.because("expected 200, got 503"))));
         tally.call(0, call(Err(Reason::HttpStatus.because("expected 200, got 502"))));

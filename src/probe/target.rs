@@ -35,37 +35,72 @@ impl Target {
     /// May a call need to verify a certificate? A redirect can lead anywhere.
     #[must_use]
     pub fn may_use_tls(&self) -> bool {
-        let Address::Http { url, .. } = &self.address else { return false };
-        url.scheme() == "https" || self.request.redirects > 0
+        match &self.address {
+            Address::Http { url, .. } | Address::H2c { url } => {
+                url.scheme() == "https" || self.request.redirects > 0
+            }
+            Address::WebSocket { url } => url.scheme() == "https",
+            Address::Grpc { at, .. } | Address::Etcd { at } | Address::Redis { at, .. } => at.tls,
+            _ => false,
+        }
     }
 
     /// # Errors
-    /// When something is expected that an answer of this kind never has.
+    /// When something is expected that an answer of this kind never has, or nothing is sent where something must be.
     pub fn check(&self) -> Result<(), Misfit> {
         let misfit = |part, why: String| Err(Misfit { part, name: self.name.clone(), why });
-        let has_no = |part, what| misfit(part, format!("a {} target has no {what}", self.address.kind()));
-        let expect = &self.expect;
-        let (least, most, what) = match self.address {
-            Address::Http { .. } => (100, 599, "an HTTP status"),
-            Address::Exec { .. } | Address::Tcp { .. } | Address::Tls { .. } => (0, 255, "an exit status"),
-        };
-        let off = expect.status.iter().find(|status| !status.is_within(least, most));
-        match self.address {
-            Address::Exec { .. } if !expect.headers.is_empty() => has_no(Part::Header, "headers"),
-            Address::Tcp { .. } if !expect.headers.is_empty() => has_no(Part::Header, "headers"),
-            Address::Tcp { .. } if !expect.status.is_empty() => has_no(Part::Status, "status"),
-            Address::Tcp { .. } if expect.body.is_some() => has_no(Part::Body, "body"),
-            Address::Tcp { .. } if expect.body_regex.is_some() => has_no(Part::BodyRegex, "body"),
-            Address::Tcp { .. } if !expect.json.is_empty() => has_no(Part::Json, "body"),
-            _ => match off {
-                Some(off) => misfit(Part::Status, format!("{what} is {least} to {most}, never {off}")),
-                None => Ok(()),
-            },
+        let kind = self.address.kind();
+        if let Some((part, what)) = self.expected().find(|(part, _)| !has(&self.address, *part)) {
+            return misfit(part, format!("a {kind} target has no {what}"));
         }
+        let (least, most, what) = match self.address {
+            Address::Exec { .. } => (0, 255, "an exit status"),
+            _ => (100, 599, "an HTTP status"),
+        };
+        if let Some(off) = self.expect.status.iter().find(|status| !status.is_within(least, most)) {
+            return misfit(Part::Status, format!("{what} is {least} to {most}, never {off}"));
+        }
+        let request = &self.request;
+        match self.address {
+            Address::Udp { .. } if request.send.is_none() => {
+                misfit(Part::Send, "a udp target answers only to what is sent".to_owned())
+            }
+            Address::Tcp { .. } | Address::Udp { .. } => Ok(()),
+            _ if request.send.is_some() => misfit(Part::Send, format!("a {kind} target has its own words")),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is expected of the answer, and how a person calls it.
+    fn expected(&self) -> impl Iterator<Item = (Part, &'static str)> {
+        let expect = &self.expect;
+        let parts = [
+            (Part::Header, "headers", !expect.headers.is_empty()),
+            (Part::Status, "status", !expect.status.is_empty()),
+            (Part::Body, "body", expect.body.is_some()),
+            (Part::BodyRegex, "body", expect.body_regex.is_some()),
+            (Part::Json, "body", !expect.json.is_empty()),
+            (Part::Answer, "answers that could be told apart", !expect.answers.is_empty()),
+        ];
+        parts.into_iter().filter(|(_, _, expected)| *expected).map(|(part, what, _)| (part, what))
     }
 }
 
-/// What is expected of an answer.
+/// Does an answer of this kind have it?
+fn has(address: &Address, part: Part) -> bool {
+    match address {
+        Address::Http { .. } | Address::H2c { .. } => part != Part::Answer,
+        Address::Exec { .. } | Address::Tls { .. } => !matches!(part, Part::Answer | Part::Header),
+        Address::Tcp { .. } | Address::Udp { .. } | Address::Etcd { .. } => {
+            matches!(part, Part::Body | Part::BodyRegex | Part::Json)
+        }
+        Address::WebSocket { .. } => part == Part::Header,
+        Address::Dns(_) | Address::Redis { .. } | Address::Postgres { .. } => part == Part::Answer,
+        Address::Grpc { .. } | Address::Mysql { .. } | Address::Icmp { .. } => false,
+    }
+}
+
+/// What is expected of an answer, or sent for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names are those of the expectations")]
 pub enum Part {
@@ -74,6 +109,8 @@ pub enum Part {
     Body,
     BodyRegex,
     Json,
+    Answer,
+    Send,
 }
 
 /// Something is expected of a target that never has it.
@@ -86,7 +123,31 @@ pub struct Misfit {
     why: String,
 }
 
-/// What an HTTP call sends.
+/// A password, which nothing shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(String);
+
+impl Password {
+    /// Keeps it.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Password(text)
+    }
+
+    /// For the one who proves it to a server.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(crate::text::REDACTED)
+    }
+}
+
+/// What a call sends.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
     /// The method; GET by default.
@@ -97,6 +158,10 @@ pub struct Request {
     pub body: Option<String>,
     /// How many redirects are followed; with 0 the redirect itself is the answer.
     pub redirects: u32,
+    /// What is sent over TCP or UDP.
+    pub send: Option<Vec<u8>>,
+    /// What redis and postgres targets log in with.
+    pub password: Option<Password>,
 }
 
 #[cfg(test)]

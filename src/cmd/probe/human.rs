@@ -216,6 +216,9 @@ fn details(out: &mut Human<'_>, target: &TargetReport) -> io::Result<()> {
     {
         row("status", status.to_string());
     }
+    if let Some(answer) = target.last.as_ref().and_then(|last| last.answer.as_ref()) {
+        row("answer", answer.clone());
+    }
     for (label, summary) in [("success", &target.success_us), ("failure", &target.failure_us)] {
         if let Some(summary) = summary {
             row(label, quantiles(summary));

@@ -10,6 +10,7 @@ mod short;
 mod targets;
 mod tell;
 
+use bytes::Bytes;
 use regex::Regex;
 use reqwest::Method;
 use reqwest::header::{HeaderName, HeaderValue};
@@ -19,6 +20,7 @@ use crate::complete;
 use crate::config::{self, BreakerKnobs, Config, ProbeKnobs};
 use crate::error::Error;
 use crate::exit::Exit;
+use crate::http::Family;
 use crate::probe::Override;
 use crate::probe::expect::{self, HeaderMatch, JsonMatch, StatusRange};
 use crate::units::Duration;
@@ -38,6 +40,24 @@ Examples:
   hardy probe tcp://db:5432 unix+http:///run/app.sock:/health 'exec:pg_isready -q'
   hardy probe api --watch --fallback 'systemctl restart api'
   hardy probe --watch --webhook https://hooks.example/T0/B1 --listen :9116
+  hardy probe 'dns://10.0.0.2/api.example?type=A' --expect-answer 10.0.0.7
+  hardy probe redis://cache postgres://db/shop grpc://cart:50051 --until up
+  hardy probe udp://game:27015 --send '\\xff\\xff\\xff\\xffgetinfo' --expect-body-regex hostname
+
+Targets:
+  http://HOST[:PORT]/PATH, https://  the status and what else is expected; h2c:// speaks HTTP/2 at once
+  unix+http:///SOCKET[:/PATH]        the same over a socket file
+  ws://HOST[:PORT]/PATH, wss://      agrees to become a WebSocket
+  grpc://HOST:PORT[/SERVICE], grpcs://  the health service says SERVING; ?watch asks it by Watch, not Check
+  tcp://HOST:PORT, udp://HOST:PORT   a connection; with --send and --expect-body an answer, which udp needs
+  tls://HOST[:PORT]                  a connection
+  dns://[SERVER[:PORT]]/NAME         the server, or those of the system, know ?type=A (or MX ...); &transport=tcp
+  icmp://HOST                        echoes; needs net.ipv4.ping_group_range or CAP_NET_RAW
+  etcd://HOST[:2379], etcds://       this member is healthy: a leader, a quorum, no alarm
+  redis://[USER@]HOST[:6379], rediss://  answers PING; --expect-answer master, slave or connected
+  postgres://[USER@]HOST[:5432][/DB] accepts log-ins; with a password SELECT 1 succeeds (SCRAM-SHA-256 only)
+  mysql://[USER@]HOST[:3306]         MySQL or MariaDB accepts log-ins
+  exec:COMMAND                       ends with status 0; run by `sh -c`
 
 States:
   up        it answers as expected
@@ -50,9 +70,9 @@ pub struct Args {
     // First, because those that follow take what it looks at.
     #[command(flatten)]
     names: Names,
-    /// URL (http https tcp unix+http exec) or name in the config [default: all of the config]
+    /// URL (http tcp dns grpc ... exec) or name in the config [default: all of the config]
     ///
-    /// http://HOST[:PORT]/PATH, https://..., tcp://HOST:PORT, unix+http:///SOCKET:/PATH, exec:COMMAND (run by `sh -c`).
+    /// The kinds of targets are listed at the end.
     #[arg(value_name = "TARGET", add = complete::targets())]
     targets: Vec<String>,
     /// Go on until all targets are up, or down
@@ -99,12 +119,31 @@ struct RequestArgs {
     /// Request body
     #[arg(long, value_name = "TEXT", hide_short_help = true)]
     body: Option<String>,
+    /// What is sent to tcp and udp targets; \r \n \t \0 \\ and \xHH stand for bytes
+    #[arg(long, value_name = "TEXT", value_parser = targets::bytes, hide_short_help = true)]
+    send: Option<Bytes>,
+    /// Connect to IPv4 addresses only
+    #[arg(long, short = '4', conflicts_with = "ipv6", hide_short_help = true)]
+    ipv4: bool,
+    /// Connect to IPv6 addresses only
+    #[arg(long, short = '6', hide_short_help = true)]
+    ipv6: bool,
     /// Believe any certificate
     #[arg(long, display_order = 901)]
     insecure: bool,
     /// Use this address for that name and port, as curl does [repeatable]
     #[arg(long, value_name = "HOST:PORT:ADDR", hide_short_help = true)]
     resolve: Vec<Override>,
+}
+
+impl RequestArgs {
+    fn family(&self) -> Option<Family> {
+        match (self.ipv4, self.ipv6) {
+            (true, _) => Some(Family::Ipv4),
+            (false, true) => Some(Family::Ipv6),
+            (false, false) => None,
+        }
+    }
 }
 
 /// What must come back, from every target of this run.
@@ -119,8 +158,8 @@ struct ExpectArgs {
     /// Header: NAME, NAME: VALUE or NAME: /REGEX/ [repeatable]
     #[arg(long, hide_short_help = true, value_name = "HEADER")]
     expect_header: Vec<HeaderMatch>,
-    /// Text that the body contains
-    #[arg(long, value_name = "TEXT")]
+    /// Text that the body, or the answer of a tcp or udp target, contains
+    #[arg(long, visible_alias = "expect", value_name = "TEXT")]
     expect_body: Option<String>,
     /// Pattern that the body matches
     #[arg(long, hide_short_help = true, value_name = "REGEX", value_parser = expect::regex)]
@@ -130,6 +169,9 @@ struct ExpectArgs {
     /// RFC 9535, as in '$.status=up' or '$.items[0]'. The value is JSON, or else a text. Repeatable.
     #[arg(long, value_name = "PATH[=VALUE]")]
     expect_json: Vec<JsonMatch>,
+    /// Record of a dns target, or role of a redis or postgres one [repeatable]
+    #[arg(long, hide_short_help = true, value_name = "ANSWER")]
+    expect_answer: Vec<String>,
     /// Longest time until the answer is complete
     #[arg(long, value_name = "D")]
     within: Option<Duration>,
@@ -209,6 +251,35 @@ mod tests {
                 "[targets.db]\nurl = \"tcp://h:1\"\nmethod = \"PUT\"".to_owned(),
                 "targets.db.method: a tcp target sends no request",
             ),
+            (
+                "[targets.db]\nurl = \"redis://a:b@h\"".to_owned(),
+                "targets.db.url: redis://a:(redacted)@h: a password",
+            ),
+            (
+                "[targets.db]\nurl = \"redis://h\"\npassword_file = \"/nonexistent\"".to_owned(),
+                "targets.db.password_file: cannot read /nonexistent",
+            ),
+            (
+                "[targets.db]\nurl = \"postgres://h\"\npassword_file = \"/dev/null\"".to_owned(),
+                "targets.db.password_file: nobody logs in with it: name the user in postgres://USER@HOST",
+            ),
+            (
+                "[targets.db]\nurl = \"mysql://h\"\npassword_file = \"/dev/null\"".to_owned(),
+                "targets.db.password_file: a mysql target takes no password",
+            ),
+            (
+                "[targets.db]\nurl = \"icmp://h\"\nexpect = { answer = [\"x\"] }".to_owned(),
+                "targets.db.expect.answer: db cannot be as expected: a icmp target has no answers",
+            ),
+            (
+                "[targets.db]\nurl = \"udp://h:1\"".to_owned(),
+                "targets.db.send: db cannot be as expected: a udp target answers only to what is sent",
+            ),
+            (
+                "[targets.db]\nurl = \"grpc://h:1\"\nsend = \"x\"".to_owned(),
+                "targets.db.send: db cannot be as expected: a grpc target has its own words",
+            ),
+            ("[profile.default.probe]\ncert = \"/nonexistent\"".to_owned(), "probe.cert and probe.key"),
             ("[profile.default.probe]\ncount = 0".to_owned(), "probe.count must be at least 1, not 0"),
             ("[profile.default.probe]\ninterval = \"0s\"".to_owned(), "probe.interval must be at least 1ms"),
             ("[profile.default.probe]\nca = \"/nonexistent\"".to_owned(), "probe.ca"),
@@ -232,5 +303,21 @@ mod tests {
         assert_eq!(checked(""), Ok(()));
         let good = "[targets.api]\nurl = \"HTTPS://h\"\nexpect = { status = [200], within = \"300ms\" }";
         assert_eq!(checked(good), Ok(()));
+        let kinds = [
+            "grpcs://h:1/s?watch",
+            "etcd://h",
+            "postgres://h/x",
+            "mysql://h",
+            "icmp://h",
+            "wss://h/x",
+            "h2c://h",
+        ];
+        for url in kinds {
+            assert_eq!(checked(&format!("[targets.a]\nurl = \"{url}\"")), Ok(()), "{url}");
+        }
+        let more = "[targets.a]\nurl = \"dns:///h?type=MX\"\nexpect = { answer = [\"10 mx.h\"] }\n\
+                    [targets.b]\nurl = \"udp://h:1\"\nsend = \"ping\"\nexpect = { body = \"pong\" }\n\
+                    [targets.c]\nurl = \"redis://me@h\"\npassword_file = \"/dev/null\"";
+        assert_eq!(checked(more), Ok(()));
     }
 }

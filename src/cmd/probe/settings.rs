@@ -1,8 +1,10 @@
 //! From what was typed and configured to the plan of a run.
 
+use std::sync::Arc;
 use std::time;
 
 use reqwest::Url;
+use rustls::sign::CertifiedKey;
 
 use super::targets::{all, applicable};
 use super::{Args, RequestArgs};
@@ -10,7 +12,7 @@ use crate::address::Address;
 use crate::cmd::names::{Names, flag};
 use crate::config::{Config, FailOn, Layer, ProbeKnobs, need};
 use crate::error::Error;
-use crate::http::{Proxies, Trust, is_proxy, read_ca};
+use crate::http::{Proxies, Trust, is_proxy, read_ca, read_identity};
 use crate::probe::notify::{Patience, Way};
 use crate::probe::{self, FlapRule, Means, Pace, Plan, Retry, Streaks, Target, Until};
 use crate::serve;
@@ -178,6 +180,20 @@ fn at_least_1ms(names: &Names, knob: &str, value: Option<Duration>) -> Result<ti
     }
 }
 
+fn identity(knobs: &ProbeKnobs) -> Result<Option<Arc<CertifiedKey>>, Error> {
+    match (&knobs.cert, &knobs.key) {
+        (Some(certificate), Some(key)) => {
+            let identity = read_identity(certificate, key);
+            identity
+                .map(Some)
+                .map_err(|error| Error::usage("the client certificate cannot be used").because(error))
+        }
+        (None, None) => Ok(None),
+        _ => Err(Error::usage("probe.cert and probe.key belong together: one of them is missing")
+            .hint("give --cert FILE and --key FILE")),
+    }
+}
+
 fn means(request: &RequestArgs, names: &Names, knobs: &ProbeKnobs) -> Result<Means, Error> {
     let trust = match &knobs.ca {
         _ if request.insecure => Trust::anyone(),
@@ -189,5 +205,6 @@ fn means(request: &RequestArgs, names: &Names, knobs: &ProbeKnobs) -> Result<Mea
         None => Trust::roots(Vec::new()),
     };
     let overrides = request.resolve.iter().cloned().collect();
-    Ok(Means { trust, overrides, proxies: Proxies::of_the_system() })
+    let trust = trust.with_identity(identity(knobs)?);
+    Ok(Means { trust, overrides, proxies: Proxies::of_the_system(), family: request.family() })
 }

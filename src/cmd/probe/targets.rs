@@ -2,7 +2,9 @@
 //! An error names the flag or the key that is wrong.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 
+use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
@@ -12,8 +14,9 @@ use crate::breaker;
 use crate::cmd::names::{Names, flag};
 use crate::config::{self, BreakerKnobs, Config, Layer, need};
 use crate::error::Error;
+use crate::http::Family;
 use crate::probe::expect::{self, Expect, ExpectError, HeaderMatch, JsonMatch};
-use crate::probe::{Part, Request, Target};
+use crate::probe::{Part, Password, Request, Target};
 use crate::units::{Duration, Percent};
 
 /// The targets asked for, each once, or all of the config.
@@ -45,13 +48,45 @@ pub fn check_breaker(args: &Args, config: &Config) -> Result<(), Error> {
 
 /// What is typed about a request must have a meaning for one of the targets.
 pub fn applicable(args: &Args, targets: &[Target]) -> Result<(), Error> {
-    let http = targets.iter().any(|target| matches!(target.address, Address::Http { .. }));
-    match ["method", "header", "body"].into_iter().find(|id| args.names.typed(id)) {
-        Some(id) if !http => {
-            Err(Error::usage(format!("{} has no meaning: no target is an HTTP one", flag(id))))
+    type Takes = fn(&Address) -> bool;
+    let flags: [(&str, Takes, &str); 6] = [
+        ("method", is_http, "an HTTP one"),
+        ("header", has_headers, "an HTTP one"),
+        ("body", is_http, "an HTTP one"),
+        ("send", takes_text, "a tcp or udp one"),
+        ("password_file", takes_password, "a redis or postgres one"),
+        ("expect_answer", |address| !is_http(address), "one of another kind than HTTP"),
+    ];
+    for (id, takes, what) in flags {
+        if args.names.typed(id) && !targets.iter().any(|target| takes(&target.address)) {
+            return Err(Error::usage(format!("{} has no meaning: no target is {what}", flag(id))));
         }
-        _ => Ok(()),
     }
+    let Some(family) = args.request.family() else { return Ok(()) };
+    let address = |target: &Target| target.address.host().and_then(|host| host.parse::<IpAddr>().ok());
+    match targets.iter().find(|target| address(target).is_some_and(|ip| !family.has(ip))) {
+        Some(target) => {
+            let flag = if family == Family::Ipv4 { "--ipv4" } else { "--ipv6" };
+            Err(Error::usage(format!("{flag} leaves no address of {}", target.name)))
+        }
+        None => Ok(()),
+    }
+}
+
+fn is_http(address: &Address) -> bool {
+    matches!(address, Address::Http { .. } | Address::H2c { .. })
+}
+
+fn has_headers(address: &Address) -> bool {
+    is_http(address) || matches!(address, Address::WebSocket { .. })
+}
+
+fn takes_text(address: &Address) -> bool {
+    matches!(address, Address::Tcp { .. } | Address::Udp { .. })
+}
+
+fn takes_password(address: &Address) -> bool {
+    matches!(address, Address::Redis { .. } | Address::Postgres { .. })
 }
 
 /// Where the parts of one target come from.
@@ -123,8 +158,10 @@ impl Source<'_> {
             Part::Body => ("expect_body", "expect.body"),
             Part::BodyRegex => ("expect_body_regex", "expect.body_regex"),
             Part::Json => ("expect_json", "expect.json"),
+            Part::Answer => ("expect_answer", "expect.answer"),
+            Part::Send => ("send", "send"),
         };
-        if self.args.names.typed(id) {
+        if self.args.names.typed(id) || self.name.is_none() {
             return Error::usage(format!("{}: {error}", flag(id)));
         }
         self.wrong(key, error)
@@ -132,16 +169,14 @@ impl Source<'_> {
 
     fn request(&self, address: &Address) -> Result<Request, Error> {
         let (args, definition) = (&self.args.request, &self.definition);
-        if !matches!(address, Address::Http { .. }) {
-            let set = [
-                ("method", definition.method.is_some()),
-                ("headers", !definition.headers.is_empty()),
-                ("body", definition.body.is_some()),
-                ("redirects", definition.redirects.is_some()),
-            ];
-            if let Some((key, _)) = set.into_iter().find(|(_, set)| *set) {
-                return Err(self.wrong(key, &format!("a {} target sends no request", address.kind())));
-            }
+        let set = [
+            ("method", definition.method.is_some() && !is_http(address)),
+            ("headers", !definition.headers.is_empty() && !has_headers(address)),
+            ("body", definition.body.is_some() && !is_http(address)),
+            ("redirects", definition.redirects.is_some() && !is_http(address)),
+        ];
+        if let Some((key, _)) = set.into_iter().find(|(_, set)| *set) {
+            return Err(self.wrong(key, &format!("a {} target sends no request", address.kind())));
         }
         let body = args.body.clone().or_else(|| definition.body.clone());
         let configured = definition.method.as_deref().map(method).transpose();
@@ -162,7 +197,36 @@ impl Source<'_> {
             headers,
             body,
             redirects,
+            send: match (&args.send, &definition.send) {
+                (Some(bytes), _) if takes_text(address) => Some(bytes.to_vec()),
+                (_, text) => text.clone().map(String::into_bytes),
+            },
+            password: self.password(address)?,
         })
+    }
+
+    /// Of a flag or a profile, only those take it that can.
+    fn password(&self, address: &Address) -> Result<Option<Password>, Error> {
+        let own = self.definition.password_file.as_ref();
+        let wrong = |why: String| match own {
+            Some(_) => self.wrong("password_file", &why),
+            None => Error::usage(format!("{}: {why}", self.args.names.of("probe", "password_file"))),
+        };
+        if !takes_password(address) {
+            return match own {
+                Some(_) => Err(wrong(format!("a {} target takes no password", address.kind()))),
+                None => Ok(None),
+            };
+        }
+        let knobs = &self.args.rounds.password_file;
+        let path = knobs.as_ref().or(own).or(self.config.profile.probe.password_file.as_ref());
+        let Some(path) = path else { return Ok(None) };
+        if matches!(address, Address::Postgres { user: None, .. }) {
+            return Err(wrong("nobody logs in with it: name the user in postgres://USER@HOST".to_owned()));
+        }
+        let text = std::fs::read_to_string(path);
+        let text = text.map_err(|error| wrong(format!("cannot read {}", path.display())).because(error))?;
+        Ok(Some(Password::new(text.lines().next().unwrap_or_default().to_owned())))
     }
 
     fn expect(&self) -> Result<Expect, Error> {
@@ -188,6 +252,11 @@ impl Source<'_> {
             body: args.expect_body.clone().or_else(|| definition.body.clone()),
             body_regex: args.expect_body_regex.clone().or(pattern),
             json,
+            answers: if args.expect_answer.is_empty() {
+                definition.answer.clone()
+            } else {
+                args.expect_answer.clone()
+            },
             within: args.within.or(definition.within).map(|within| within.0),
         })
     }
@@ -263,6 +332,33 @@ pub fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), Stri
     Ok((name, value))
 }
 
+/// A text with `\r \n \t \0 \\ \xHH` for bytes that no shell likes.
+pub fn bytes(text: &str) -> Result<Bytes, String> {
+    let mut bytes = Vec::new();
+    let mut rest = text;
+    while let Some((plain, after)) = rest.split_once('\\') {
+        bytes.extend_from_slice(plain.as_bytes());
+        let wrong = || format!("\\{after} is none of \\r \\n \\t \\0 \\\\ \\xHH");
+        let kind = after.chars().next().ok_or_else(wrong)?;
+        let (byte, length) = match kind {
+            'r' => (b'\r', 1),
+            'n' => (b'\n', 1),
+            't' => (b'\t', 1),
+            '0' => (0, 1),
+            '\\' => (b'\\', 1),
+            'x' => {
+                let digits = after.get(1..3).filter(|digits| digits.bytes().all(|d| d.is_ascii_hexdigit()));
+                (digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).ok_or_else(wrong)?, 3)
+            }
+            _ => return Err(wrong()),
+        };
+        bytes.push(byte);
+        rest = &after[length..];
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    Ok(bytes.into())
+}
+
 fn values(values: &BTreeMap<String, serde_json::Value>) -> Result<Vec<JsonMatch>, ExpectError> {
     values.iter().map(|(path, value)| JsonMatch::new(path, Some(value.clone()))).collect()
 }
@@ -279,4 +375,17 @@ fn whole_percent(names: &Names, percent: Percent) -> Result<u8, Error> {
     }
     // Percent is 0 to 100.
     Ok(share as u8)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_written_as_in_c() {
+        assert_eq!(bytes(r"a\r\n\x00\xfF\0\\b").unwrap()[..], *b"a\r\n\x00\xff\0\\b");
+        for wrong in [r"\", r"\q", r"\x", r"\x1", r"\x+1", r"\ä"] {
+            assert!(bytes(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -121,6 +121,36 @@ pub struct ProbeKnobs {
     // The other way to believe a server, `--insecure`, stands beside it.
     #[arg(long, value_name = "FILE", env = "HARDY_PROBE_CA", help_heading = "Request", display_order = 900)]
     pub ca: Option<PathBuf>,
+    /// Show this certificate (PEM) to servers that ask for one, with --key
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HARDY_PROBE_CERT",
+        help_heading = "Request",
+        display_order = 902,
+        hide_short_help = true
+    )]
+    pub cert: Option<PathBuf>,
+    /// Key of the certificate (PEM)
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HARDY_PROBE_KEY",
+        help_heading = "Request",
+        display_order = 903,
+        hide_short_help = true
+    )]
+    pub key: Option<PathBuf>,
+    /// File with the password for redis and postgres targets, on its first line
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HARDY_PROBE_PASSWORD_FILE",
+        help_heading = "Request",
+        display_order = 904,
+        hide_short_help = true
+    )]
+    pub password_file: Option<PathBuf>,
 }
 
 /// From which state on a target makes the verdict bad.
@@ -152,4 +182,7 @@ super::layer!(ProbeKnobs {
     listen,
     redirects,
     ca,
+    cert,
+    key,
+    password_file,
 });

@@ -26,7 +26,7 @@ pub(super) async fn call(target: &Target, command: &str) -> Call {
             vec![Reason::Timeout.because(format!("still running after {}, killed", Duration(limit)))]
         }
     };
-    Call { result: Fault::first_of(unmet), latency, phases: [None; 5], status: None }
+    Call { result: Fault::first_of(unmet), latency, phases: [None; 5], status: None, answer: None }
 }
 
 fn check(target: &Target, ended: &Ended, latency: std::time::Duration) -> Vec<Fault> {

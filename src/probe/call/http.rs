@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::blame::{Scene, blame, wants_tls};
 use super::{Call, Means};
+use crate::address::Address;
 use crate::http::{self, Asked, Phase, PhaseClock, Recipe};
 use crate::probe::classify::http_fault;
 use crate::probe::target::Target;
@@ -23,12 +24,12 @@ pub(super) async fn call(target: &Target, url: &Url, socket: Option<&Path>, mean
     let (clock, asked) = (PhaseClock::start(), Asked::default());
     let port = url.port_or_known_default().unwrap_or_default();
     let client = http::client(Recipe {
-        trust: &means.trust,
         overrides: means.overrides.seen_from(url.host_str().unwrap_or_default(), port),
         redirects: target.request.redirects,
         unix_socket: socket,
-        clock: clock.clone(),
+        http2_only: matches!(target.address, Address::H2c { .. }),
         asked: asked.clone(),
+        ..means.recipe(clock.clone())
     });
     let mut answer = Answer::default();
     let limit = target.timeout();
@@ -59,7 +60,7 @@ pub(super) async fn call(target: &Target, url: &Url, socket: Option<&Path>, mean
     let (_, phases, latency) = clock.stop();
     let failed = failed.or_else(|| target.expect.check_latency(latency).err());
     answer.unmet.extend(failed);
-    Call { result: Fault::first_of(answer.unmet), latency, phases, status: answer.status }
+    Call { result: Fault::first_of(answer.unmet), latency, phases, status: answer.status, answer: None }
 }
 
 /// What is known of an answer, even when its end never came.
@@ -118,7 +119,8 @@ fn stray(headers: &HeaderMap) -> Option<Fault> {
     Some(Reason::HttpRedirect.because(format!("the redirect to {} cannot be followed", without_secrets(&to))))
 }
 
-async fn read(mut response: Response) -> reqwest::Result<Vec<u8>> {
+/// The body, to its end or the cap.
+pub(super) async fn read(mut response: Response) -> reqwest::Result<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         let room = BODY_CAP - body.len();

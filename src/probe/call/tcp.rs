@@ -1,67 +1,94 @@
-//! A call over TCP: good when a connection stands.
+//! A call over TCP or UDP: good when a connection stands; where something is sent or expected, when the answer is
+//! as expected.
+//!
+//! A stream has no end that a probe could wait for: it is read until all expectations hold. Of UDP the first answer counts.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UdpSocket;
 
-use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use super::Call;
+use super::way::{Said, Way};
+use crate::http::Phase;
+use crate::probe::classify::{io_fault, stream_fault};
+use crate::probe::expect::excerpt;
+use crate::reason::{Fault, Reason};
 
-use super::http::timed_out;
-use super::{Call, Means};
-use crate::http::{Phase, PhaseClock, lookup};
-use crate::probe::classify::{io_fault, lookup_fault};
-use crate::probe::target::Target;
-use crate::reason::Fault;
+/// Expectations are checked against so much.
+const MOST: usize = 64 << 10;
 
-/// Connects, and closes again, within the target's timeout.
-pub(super) async fn call(target: &Target, host: &str, port: u16, means: &Means) -> Call {
-    let clock = PhaseClock::start();
-    let limit = target.timeout();
-    let deadline = Instant::now() + limit;
-    let result = match timeout_at(deadline, connect(host, port, means, deadline, &clock)).await {
-        Ok(result) => result,
-        Err(_) => Err(timed_out(clock.stop().0, limit)),
-    };
-    let (_, phases, latency) = clock.stop();
-    let result = result.and_then(|()| target.expect.check_latency(latency));
-    Call { result, latency, phases, status: None }
+/// Connects, and asks if there is anything to ask or to wait for.
+pub(super) async fn call(way: &Way<'_>, host: &str, port: u16) -> Call {
+    let mut got = Vec::new();
+    let mut call = way.within(converse(way, host, port, &mut got)).await;
+    // What came in time was not as expected, which tells more than that the time was over.
+    if let Err(Fault { reason: Reason::Timeout, .. }) = call.result
+        && !got.is_empty()
+    {
+        call.result = Fault::first_of(way.target.expect.check_body(&got));
+    }
+    call
 }
 
-async fn connect(
-    host: &str,
-    port: u16,
-    means: &Means,
-    deadline: Instant,
-    clock: &Arc<PhaseClock>,
-) -> Result<(), Fault> {
-    let overrides = means.overrides.seen_from(host, port);
-    if host.parse::<std::net::IpAddr>().is_err() {
-        clock.enter(Phase::Dns);
+async fn converse(way: &Way<'_>, host: &str, port: u16, got: &mut Vec<u8>) -> Result<Said, Fault> {
+    let mut stream = way.connect(host, port).await?;
+    let (send, expect) = (&way.target.request.send, &way.target.expect);
+    if send.is_none() && !expect.reads_body() {
+        return Ok(Said::default());
     }
-    let addresses = lookup::lookup(host, port, &overrides).await.map_err(|error| lookup_fault(&error))?;
-    clock.enter(Phase::Connect);
-    let mut last = None;
-    for (tried, address) in addresses.iter().enumerate() {
-        match connect_one(*address, deadline, addresses.len() - tried).await {
-            Ok(_) => return Ok(()),
-            // The share of this address is used up; the next one has its own.
-            Err(None) => {}
-            Err(Some(error)) => last = Some(error),
+    way.clock.enter(Phase::FirstByte);
+    let broken = |error: std::io::Error| stream_fault(&error, Phase::FirstByte);
+    if let Some(text) = send {
+        stream.write_all(text).await.map_err(broken)?;
+    }
+    loop {
+        let count = stream.read_buf(got).await.map_err(broken)?;
+        way.clock.enter(Phase::Body);
+        let unmet = expect.check_body(got);
+        let over = count == 0 || got.len() >= MOST;
+        if got.is_empty() {
+            return Err(Reason::Closed.because("closed without an answer"));
+        }
+        if unmet.is_empty() || over {
+            return Ok(said(got, unmet));
         }
     }
-    match last {
-        Some(error) => Err(io_fault(&error, Phase::Connect)),
-        // None answered, and the last share ended with the deadline: the caller says so.
-        None => std::future::pending().await,
-    }
 }
 
-/// Each of the `left` addresses gets an equal share of the time left, so that a silent one cannot hide another.
-async fn connect_one(
-    address: SocketAddr,
-    deadline: Instant,
-    left: usize,
-) -> Result<TcpStream, Option<std::io::Error>> {
-    let share = deadline.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(u32::MAX);
-    timeout(share, TcpStream::connect(address)).await.map_err(|_| None)?.map_err(Some)
+/// Sends one datagram and takes the first answer.
+pub(super) async fn datagram(way: &Way<'_>, host: &str, port: u16) -> Result<Said, Fault> {
+    // The target was checked to have one; an empty one is a datagram, too.
+    let text = way.target.request.send.as_deref().unwrap_or_default();
+    let addresses = way.addresses(host, port).await?;
+    let broken = |error: std::io::Error| io_fault(&error, Phase::Connect);
+    let mut last = None;
+    for address in addresses {
+        match connected(address).await {
+            Ok(socket) => {
+                way.clock.enter(Phase::FirstByte);
+                socket.send(text).await.map_err(broken)?;
+                let mut got = vec![0; MOST];
+                let count = socket.recv(&mut got).await.map_err(broken)?;
+                got.truncate(count);
+                let unmet = way.target.expect.check_body(&got);
+                return Ok(said(&got, unmet));
+            }
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.map_or_else(|| Reason::Dns.because("no address"), broken))
+}
+
+/// A socket that hears of nobody else, and of a port where nobody listens.
+pub(super) async fn connected(address: std::net::SocketAddr) -> std::io::Result<UdpSocket> {
+    let any: std::net::IpAddr = match address {
+        std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = UdpSocket::bind((any, 0)).await?;
+    socket.connect(address).await?;
+    Ok(socket)
+}
+
+fn said(got: &[u8], unmet: Vec<Fault>) -> Said {
+    Said { answer: Some(excerpt(&String::from_utf8_lossy(got))), unmet }
 }

@@ -1,0 +1,133 @@
+//! The way to a server, up to where its protocol begins: look-up, connection, TLS; each step timed, all within one deadline.
+//!
+//! Refuses to speak any protocol, and to repeat a step.
+
+use std::future::Future;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::TlsConnector;
+
+use super::http::timed_out;
+use super::{Call, Means};
+use crate::address::Endpoint;
+use crate::http::{Phase, PhaseClock, lookup};
+use crate::probe::classify::{io_fault, lookup_fault, stream_fault};
+use crate::probe::target::Target;
+use crate::reason::Fault;
+
+/// What came back.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// What the server says of itself, one line.
+    pub answer: Option<String>,
+    /// What is not as expected.
+    pub unmet: Vec<Fault>,
+}
+
+/// The way of one call to its target.
+pub struct Way<'a> {
+    pub target: &'a Target,
+    pub means: &'a Means,
+    pub clock: Arc<PhaseClock>,
+    pub deadline: Instant,
+}
+
+/// A connection, encrypted or not.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+impl<'a> Way<'a> {
+    /// The call begins now.
+    pub fn new(target: &'a Target, means: &'a Means) -> Self {
+        Way { target, means, clock: PhaseClock::start(), deadline: Instant::now() + target.timeout() }
+    }
+
+    /// Does `work`, cut off at the deadline.
+    pub async fn within(&self, work: impl Future<Output = Result<Said, Fault>>) -> Call {
+        let done = timeout_at(self.deadline, work).await;
+        let (phase, phases, latency) = self.clock.stop();
+        let done = done.unwrap_or_else(|_| Err(timed_out(phase, self.target.timeout())));
+        let (answer, result) = match done {
+            Ok(Said { answer, mut unmet }) => {
+                unmet.extend(self.target.expect.check_latency(latency).err());
+                (answer, Fault::first_of(unmet))
+            }
+            Err(fault) => (None, Err(fault)),
+        };
+        Call { result, latency, phases, status: None, answer }
+    }
+
+    /// The addresses of a host, at least one.
+    ///
+    /// # Errors
+    /// When there is none, or none of the wanted family.
+    pub async fn addresses(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, Fault> {
+        if host.parse::<IpAddr>().is_err() {
+            self.clock.enter(Phase::Dns);
+        }
+        let overrides = self.means.overrides.seen_from(host, port);
+        let found = lookup::lookup(host, port, &overrides).await;
+        let found = found.and_then(|found| lookup::of_family(host, found, self.means.family));
+        self.clock.enter(Phase::Connect);
+        found.map_err(|error| lookup_fault(&error))
+    }
+
+    /// A connection to the first address that accepts one.
+    ///
+    /// # Errors
+    /// The last address's, when none does.
+    pub async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, Fault> {
+        let addresses = self.addresses(host, port).await?;
+        let mut last = None;
+        for (tried, address) in addresses.iter().enumerate() {
+            match connect_one(*address, self.deadline, addresses.len() - tried).await {
+                Ok(stream) => return Ok(stream),
+                // The share of this address is used up; the next one has its own.
+                Err(None) => {}
+                Err(Some(error)) => last = Some(error),
+            }
+        }
+        match last {
+            Some(error) => Err(io_fault(&error, Phase::Connect)),
+            // None answered, and the last share ended with the deadline: the caller says so.
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A connection on which the protocol can begin; over TLS one of `alpn` is offered.
+    ///
+    /// # Errors
+    /// When it does not come about.
+    pub async fn open(&self, at: &Endpoint, alpn: &[&[u8]]) -> Result<Box<dyn Stream>, Fault> {
+        let stream = self.connect(&at.host, at.port).await?;
+        // Small messages that must not wait for each other.
+        let _ = stream.set_nodelay(true);
+        if !at.tls {
+            self.clock.enter(Phase::FirstByte);
+            return Ok(Box::new(stream));
+        }
+        self.clock.enter(Phase::Tls);
+        let name = ServerName::try_from(at.host.clone())
+            .map_err(|_| crate::reason::Reason::Dns.because(format!("{} is no name of a host", at.host)))?;
+        let connector = TlsConnector::from(Arc::new(self.means.trust.config_for(alpn, None)));
+        let stream = connector.connect(name, stream).await;
+        let stream = stream.map_err(|error| stream_fault(&error, Phase::Tls))?;
+        self.clock.enter(Phase::FirstByte);
+        Ok(Box::new(stream))
+    }
+}
+
+/// Each of the `left` addresses gets an equal share of the time left, so that a silent one cannot hide another.
+async fn connect_one(
+    address: SocketAddr,
+    deadline: Instant,
+    left: usize,
+) -> Result<TcpStream, Option<std::io::Error>> {
+    let share = deadline.saturating_duration_since(Instant::now()) / u32::try_from(left).unwrap_or(u32::MAX);
+    timeout(share, TcpStream::connect(address)).await.map_err(|_| None)?.map_err(Some)
+}
