@@ -16,6 +16,7 @@
 //! - [`serve`]: the HTTP server
 //! - [`load`]: requests and jobs through a pool of workers, and honest books of them
 //! - [`lock`]: locks with leases and fencing tokens, and the commands that run under them
+//! - [`circuit`]: breakers that outlive a process and are shared, and the commands that run through them
 //! - [`store`]: where shared state lives, a directory or etcd; the only room that uses etcd-client
 //! - [`breaker`], [`histogram`]: the circuit breaker and the latencies, as pure values; time comes in as an argument
 //! - [`address`], [`reason`]: where a target is; why a call failed
@@ -27,6 +28,7 @@
 pub mod address;
 mod app;
 pub mod breaker;
+pub mod circuit;
 mod cli;
 pub mod clock;
 mod cmd;

@@ -31,6 +31,7 @@ pub use outcome::{Outcome, Tally};
 pub use state::{Decision, Event, Refusal, State, Ticket, Totals};
 pub use stats::{Stats, WindowCounts};
 pub use transition::{Phase, Transition, Why};
+pub use window::Window;
 
 /// A point in time: milliseconds of one clock that the caller chose. Unix time where the state is
 /// shared or outlives the process; anything that does not run backwards is better where it is not.

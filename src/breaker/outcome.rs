@@ -5,6 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Config;
+
 /// How one call ended. Slow is no outcome: it follows from the latency of a success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -63,6 +65,13 @@ impl Tally {
     /// The numerator of the error percentage: failures, timeouts and slow successes.
     pub fn failed(&self) -> u64 {
         self.failures.saturating_add(self.timeouts).saturating_add(self.slow)
+    }
+
+    /// Whether the share of failed calls reaches the threshold. In integers and from one sum, so that rounding or a late
+    /// count cannot trip a breaker.
+    pub(super) fn is_bad(&self, config: &Config) -> bool {
+        let threshold = u128::from(config.error_threshold_percent);
+        u128::from(self.failed()) * 100 >= threshold * u128::from(self.requests())
     }
 
     pub(super) fn count(&mut self, weight: Weight) {

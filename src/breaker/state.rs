@@ -198,6 +198,40 @@ impl State {
         self.in_flight
     }
 
+    /// Whoever shares it among processes says how many calls of all of them are running.
+    pub fn set_in_flight(&mut self, calls: u32) {
+        self.in_flight = calls;
+    }
+
+    /// An operator's decision: it stands there from now on, whatever was counted. Open, the first ask after `until` is
+    /// a trial, as long as that is no longer than the longest cooldown of whoever asks.
+    pub fn force(&mut self, to: Phase, until: Millis, why: Why, now: Millis) -> Transition {
+        let transition = self.enter(to, why, now);
+        self.until = if to == Phase::Open { until.max(now) } else { now };
+        self.reopen_count = 0;
+        self.window.clear(now);
+        transition
+    }
+
+    /// Trials whose permits have not lapsed by then.
+    pub fn trials_at(&self, now: Millis) -> usize {
+        self.trials.iter().filter(|trial| trial.until > now).count()
+    }
+
+    /// Nothing was ever asked.
+    pub fn forget_totals(&mut self) {
+        self.totals = Totals::default();
+    }
+
+    /// The window and the buckets that it was recorded in, in place of those of `config`; where they can be used.
+    #[must_use]
+    pub fn with_geometry(&self, config: &Config) -> Config {
+        let (bucket_ms, buckets) = self.window.geometry();
+        let window = Duration::from_millis(bucket_ms.saturating_mul(buckets.into()));
+        let recorded = Config { window, buckets, ..config.clone() };
+        if recorded.validate().is_ok() { recorded } else { config.clone() }
+    }
+
     /// While open: how long until an ask is admitted; zero, when the cooldown is over.
     pub fn next_trial_in(&self, now: Millis) -> Option<Duration> {
         // A clock that was set back does not make the cooldown longer than it was.
@@ -332,10 +366,7 @@ impl State {
     fn trip_if_due(&mut self, config: &Config, now: Millis) -> Option<Transition> {
         let tally = self.window.tally(now);
         let (failed, requests) = (tally.failed(), tally.requests());
-        // In integers and from one sum, so that rounding or a late count cannot trip it.
-        let bad =
-            u128::from(failed) * 100 >= u128::from(config.error_threshold_percent) * u128::from(requests);
-        let due = bad && requests >= u64::from(config.request_volume);
+        let due = tally.is_bad(config) && requests >= u64::from(config.request_volume);
         due.then(|| self.open(config, Why::Tripped { failed, requests }, now))
     }
 

@@ -30,7 +30,7 @@ impl fmt::Display for Phase {
 }
 
 /// One change of phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Transition {
     /// When, in milliseconds of the caller's clock.
     #[serde(rename = "at_ms")]
@@ -44,7 +44,7 @@ pub struct Transition {
 }
 
 /// What caused a change of phase; `Display` says it in words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "reason", rename_all = "snake_case")]
 pub enum Why {
     /// Closed to open: too large a share of the window failed.
@@ -64,6 +64,10 @@ pub enum Why {
     TrialTimedOut,
     /// Half-open to open: the trial succeeded, but took too long.
     TrialSlow,
+    /// From any phase to any: an operator said so.
+    Forced,
+    /// From any phase to closed: an operator had everything forgotten.
+    Reset,
 }
 
 impl fmt::Display for Why {
@@ -75,6 +79,8 @@ impl fmt::Display for Why {
             Self::TrialFailed => out.write_str("the trial failed"),
             Self::TrialTimedOut => out.write_str("the trial timed out"),
             Self::TrialSlow => out.write_str("the trial was slow"),
+            Self::Forced => out.write_str("an operator said so"),
+            Self::Reset => out.write_str("an operator reset it"),
         }
     }
 }

@@ -4,10 +4,12 @@
 //! number. Old buckets are dropped when a newer one is begun; until then reading skips them, so
 //! that reading needs no `&mut`.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
-use super::outcome::{Tally, Weight};
-use super::{Config, Millis};
+use super::outcome::{Outcome, Tally, Weight};
+use super::{Config, Millis, WindowCounts};
 
 /// A bucket further ahead of now than this was written by a wrong clock: it is not counted, and it
 /// is dropped by the next call that is. Clocks that differ by less are tolerated.
@@ -22,7 +24,7 @@ struct Bucket {
 
 /// Counts of the last `len` buckets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Window {
+pub struct Window {
     bucket_ms: Millis,
     len: u32,
     /// When counting began.
@@ -33,7 +35,8 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub(super) fn new(config: &Config, now: Millis) -> Self {
+    /// An empty one.
+    pub fn new(config: &Config, now: Millis) -> Self {
         let len = config.bucket_count();
         let buckets = Vec::with_capacity(len as usize);
         Self { bucket_ms: config.bucket_ms(), len, from: now, buckets }
@@ -44,7 +47,33 @@ impl Window {
         self.bucket_ms == config.bucket_ms() && self.len == config.bucket_count()
     }
 
-    pub(super) fn clear(&mut self, now: Millis) {
+    pub(super) fn geometry(&self) -> (Millis, u32) {
+        (self.bucket_ms, self.len)
+    }
+
+    /// Counts one call, in the buckets that `config` asks for; those of another geometry are dropped.
+    pub fn record(&mut self, config: &Config, outcome: Outcome, latency: Duration, now: Millis) {
+        if !self.fits(config) {
+            *self = Window::new(config, now);
+        }
+        if let Some(weight) = outcome.weigh(latency, config.slow) {
+            self.count(weight, now);
+        }
+    }
+
+    /// Whether calls were counted in the window that ends now, and as many of them failed as the threshold says.
+    pub fn is_failing(&self, config: &Config, now: Millis) -> bool {
+        let tally = self.tally(now);
+        tally.requests() > 0 && tally.is_bad(config)
+    }
+
+    /// What a reader is shown.
+    pub fn counts(&self, now: Millis) -> WindowCounts {
+        WindowCounts::new(&self.tally(now), self.span_ms(now))
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self, now: Millis) {
         self.buckets.clear();
         self.from = now;
     }

@@ -5,8 +5,10 @@
 mod error;
 pub mod etcd;
 pub mod local;
+mod records;
 
 pub use error::Error;
+pub use records::{Changes, Known, Records, Step};
 
 /// Which store, and how to reach it.
 #[derive(Clone, Debug)]

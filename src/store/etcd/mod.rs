@@ -7,6 +7,7 @@ mod calls;
 mod endpoint;
 mod fault;
 mod read;
+mod records;
 mod watch;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ pub use etcd_client::{
 };
 pub use fault::Failure;
 pub use read::{Read, TxnRead};
+pub use records::{Following, Records};
 pub use watch::{Change, Ended, Watch, Watched};
 
 /// How to reach it.

@@ -4,6 +4,7 @@
 mod access;
 mod guard;
 mod kernel;
+mod records;
 mod watch;
 
 use std::fs;
@@ -16,6 +17,7 @@ use super::Error;
 pub use access::{Access, anchor, open, open_fifo, open_to_write};
 pub use guard::{Guard, Kind, locked};
 pub use kernel::BootId;
+pub use records::Records;
 pub use watch::{Watch, WatchFlags};
 
 /// Where it is.

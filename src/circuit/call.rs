@@ -1,0 +1,185 @@
+//! One breaker for the calls of this process: asks before each, reports after it.
+
+use std::time::Duration;
+
+use super::record::{Admission, Caller, Record};
+use super::{Name, Terms, wall};
+use crate::breaker::{Outcome, Refusal, Transition};
+use crate::clock::Boot;
+use crate::store::{Error, Known, Records, Settings, Step};
+
+/// Where the records are.
+pub(super) const KIND: &str = "breakers";
+
+/// The longest time that a store of many may delay a call, before it and after it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// In the store of this host everybody gets their turn; only a process that was stopped keeps others waiting.
+const LOCAL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A breaker in the store.
+pub struct Circuit {
+    records: Records,
+    name: Name,
+    terms: Terms,
+    host: String,
+    patience: Duration,
+}
+
+/// The right to make one call, and what is known of the record.
+#[derive(Debug)]
+#[must_use = "a call that is not reported is counted as lost"]
+pub struct Pass {
+    admission: Admission,
+    known: Option<Known>,
+}
+
+impl Pass {
+    /// Whether this call decides if the breaker closes again.
+    pub fn is_trial(&self) -> bool {
+        self.admission.ticket.is_trial()
+    }
+}
+
+/// The right to run one fallback.
+#[derive(Debug)]
+#[must_use = "a fallback that is not reported keeps its place for a while"]
+pub struct Fallback {
+    place: u64,
+    known: Option<Known>,
+}
+
+/// The answer to an ask.
+#[derive(Debug)]
+pub enum Asked {
+    /// Make the call, and report it.
+    Admitted(Pass),
+    /// Do not make it. With the fallback that was asked for, unless too many are running.
+    Refused(Refusal, Option<Fallback>),
+}
+
+/// What a report has led to.
+#[derive(Debug)]
+pub struct Reported {
+    /// When it changed the phase.
+    pub transition: Option<Transition>,
+    /// The fallback that was asked for, unless too many are running.
+    pub fallback: Option<Fallback>,
+}
+
+/// A step's value, and whether what it found was damaged.
+struct Made<T> {
+    value: T,
+    known: Option<Known>,
+    damaged: bool,
+}
+
+impl Circuit {
+    /// Looks at nothing yet. `prefix`: what a store of many begins its keys with.
+    ///
+    /// # Errors
+    /// The store cannot be used.
+    pub fn open(settings: &Settings, prefix: &str, name: Name, terms: Terms) -> Result<Circuit, Error> {
+        let records = Records::open(settings, prefix, KIND)?;
+        let patience = match settings {
+            Settings::Local(_) => LOCAL_PATIENCE,
+            Settings::Etcd(etcd) => PATIENCE.min(etcd.timeout),
+        };
+        Ok(Circuit { records, name, terms, host: host(), patience })
+    }
+
+    /// May a call be made? `fallback`: whether one will be run if not. Told as well: whether the record was damaged, so
+    /// that the breaker has begun anew.
+    ///
+    /// # Errors
+    /// The store did not answer in time.
+    pub async fn ask(&self, fallback: bool) -> Result<(Asked, bool), Error> {
+        let made = self
+            .step(None, |record, caller| {
+                let asked = record.ask(caller);
+                let place = if asked.is_err() && fallback { record.fall_back(caller) } else { None };
+                (asked, place)
+            })
+            .await?;
+        let asked = match made.value {
+            (Ok(admission), _) => Asked::Admitted(Pass { admission, known: made.known }),
+            (Err(refusal), place) => {
+                Asked::Refused(refusal, place.map(|place| Fallback { place, known: made.known }))
+            }
+        };
+        Ok((asked, made.damaged))
+    }
+
+    /// How the call ended and how long it took. `fallback`: whether one will be run.
+    ///
+    /// # Errors
+    /// The store did not answer in time: the call will be counted as lost when its lease has lapsed.
+    pub async fn report(
+        &self,
+        pass: Pass,
+        outcome: Outcome,
+        latency: Duration,
+        fallback: bool,
+    ) -> Result<Reported, Error> {
+        let Pass { admission, known } = pass;
+        let made = self
+            .step(known, |record, caller| {
+                let transition = record.report(caller, admission, outcome, latency);
+                (transition, if fallback { record.fall_back(caller) } else { None })
+            })
+            .await?;
+        let (transition, place) = made.value;
+        Ok(Reported { transition, fallback: place.map(|place| Fallback { place, known: made.known }) })
+    }
+
+    /// The fallback has ended.
+    ///
+    /// # Errors
+    /// The store did not answer in time.
+    pub async fn fell_back(&self, fallback: Fallback, good: bool) -> Result<(), Error> {
+        let Fallback { place, known } = fallback;
+        self.step(known, |record, caller| record.fell_back(caller, place, good)).await.map(drop)
+    }
+
+    /// What it goes by.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &Name {
+        &self.name
+    }
+
+    async fn step<T>(
+        &self,
+        known: Option<Known>,
+        mut make: impl FnMut(&mut Record, Caller<'_>) -> T,
+    ) -> Result<Made<T>, Error> {
+        let by = Boot::now() + self.patience;
+        let change = |bytes: Option<&[u8]>| {
+            let caller = Caller { host: &self.host, terms: &self.terms, wall: wall() };
+            changed(bytes, caller, &mut make)
+        };
+        let ((value, damaged), known) = self.records.update(self.name.as_str(), known, by, change).await?;
+        Ok(Made { value, known, damaged })
+    }
+}
+
+/// The record after a step, and whether it was damaged before.
+pub(super) fn changed<T>(
+    bytes: Option<&[u8]>,
+    caller: Caller<'_>,
+    make: &mut impl FnMut(&mut Record, Caller<'_>) -> T,
+) -> Step<(T, bool)> {
+    let found = bytes.and_then(Record::parse);
+    let damaged = bytes.is_some() && found.is_none();
+    let mut record = found.unwrap_or_else(|| Record::new(caller));
+    let value = make(&mut record, caller);
+    Step::Put { bytes: record.bytes(), aside: damaged, value: (value, damaged) }
+}
+
+/// What others call this member.
+pub(super) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
