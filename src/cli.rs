@@ -36,6 +36,7 @@ pub enum Command {
     Serve(Box<cmd::serve::Args>),
     Lock(Box<cmd::lock::Args>),
     Probe(Box<cmd::probe::Args>),
+    Breaker(Box<cmd::breaker::Args>),
     Load(Box<cmd::load::Args>),
     Tls(Box<cmd::tls::Args>),
     Config(cmd::config::Args),

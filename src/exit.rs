@@ -30,7 +30,7 @@ impl Exit {
     pub const USAGE: Exit = Exit(2);
     /// Could not find out.
     pub const UNKNOWN: Exit = Exit(3);
-    /// Refused for now, try again later: a lock is held by others.
+    /// Refused for now, try again later: a lock is held by others, a breaker is open.
     pub const REFUSED: Exit = Exit(75);
     /// A lock was lost; a command that ran under it was stopped.
     pub const LOST: Exit = Exit(76);
@@ -38,7 +38,7 @@ impl Exit {
     pub const NOT_EXECUTABLE: Exit = Exit(126);
     /// The given command was not found.
     pub const NOT_FOUND: Exit = Exit(127);
-    /// `--wait` ran out in `probe --until`.
+    /// `--wait` ran out in `probe --until`; a command ran into its timeout, as with timeout(1).
     pub const WAIT_ENDED: Exit = Exit(124);
 
     /// Ended by a signal, by its number: 130 for SIGINT, 143 for SIGTERM.
@@ -78,9 +78,9 @@ pub const TABLE: &str = "  0        done, and the verdict is good
   1        done, and the verdict is bad
   2        usage or configuration error: nothing was done
   3        could not find out: unreachable, no permission, I/O error
-  75       refused for now, try again later: a lock is held by others
+  75       refused for now, try again later: a lock is held by others, a breaker is open
   76       a lock was lost; the command that ran under it was stopped
-  124      --wait ran out in probe --until
+  124      --wait ran out in probe --until; the command of breaker run ran into its timeout
   126/127  the given command could not be executed / was not found
   130/143  interrupted by SIGINT/SIGTERM, after the partial report
-  other    the exit code of the command that `lock run` ran";
+  other    the exit code of the command that `lock run` or `breaker run` ran";

@@ -64,8 +64,14 @@ use output::Console;
 use shutdown::Shutdown;
 
 /// What `config check` resolves, so that it accepts what the commands accept.
-const CHECKS: &[cmd::config::Check] =
-    &[cmd::probe::check, cmd::serve::check, cmd::lock::check, cmd::load::check, cmd::tls::check];
+const CHECKS: &[cmd::config::Check] = &[
+    cmd::probe::check,
+    cmd::serve::check,
+    cmd::lock::check,
+    cmd::load::check,
+    cmd::tls::check,
+    cmd::breaker::check,
+];
 
 /// Runs the program: from the arguments of the process to its exit code.
 pub fn run() -> ExitCode {
@@ -102,7 +108,7 @@ fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {
         .map_err(|e| Error::unknown("cannot start the async runtime").because(e))?;
     let exit = runtime.block_on(async {
         // Locks and jobs must not stay behind where a terminal is closed; `serve` has another use for SIGHUP.
-        let on_hangup = matches!(command, Command::Lock(_) | Command::Load(_));
+        let on_hangup = matches!(command, Command::Lock(_) | Command::Load(_) | Command::Breaker(_));
         let shutdown = Shutdown::install(console.clone(), on_hangup)
             .map_err(|e| Error::unknown("cannot listen for signals").because(e))?;
         let app = App { config, console: console.clone(), shutdown };
@@ -113,11 +119,11 @@ fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {
     exit
 }
 
-/// Servers and probes use every processor. A lock is one thing after another: to start threads, and to pass each
+/// Servers and probes use every processor. A lock, or a call through a breaker, is one thing after another: to start threads, and to pass each
 /// answer from one to the other, costs more than all the rest of it.
 fn threads(command: &Command) -> tokio::runtime::Builder {
     match command {
-        Command::Lock(_) => tokio::runtime::Builder::new_current_thread(),
+        Command::Lock(_) | Command::Breaker(_) => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     }
 }
@@ -141,6 +147,7 @@ async fn dispatch(command: Command, app: &App) -> Result<Exit, Error> {
         Command::Load(args) => cmd::load::dispatch(*args, app).await,
         Command::Tls(args) => cmd::tls::dispatch(*args, app).await,
         Command::Lock(args) => cmd::lock::dispatch(*args, app).await,
+        Command::Breaker(args) => cmd::breaker::dispatch(*args, app).await,
         Command::Config(args) => cmd::config::run(args, app, CHECKS),
         // Already answered in `execute`.
         Command::Completions(_) | Command::Man(_) => Ok(Exit::GOOD),

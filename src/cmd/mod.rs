@@ -3,6 +3,8 @@
 
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments on arguments are their help")]
 
+pub mod breaker;
+mod breaker_config;
 pub mod completions;
 pub mod config;
 pub mod load;
@@ -11,4 +13,5 @@ pub mod man;
 mod names;
 pub mod probe;
 pub mod serve;
+mod store;
 pub mod tls;

@@ -26,9 +26,17 @@ pub const DEFAULTS: &str = include_str!("default.toml");
 /// The only setting that no file and no flag has.
 const PASSWORD: &str = "HARDY_STORE_PASSWORD";
 
-/// What commands that run under a lock find in their environment: no settings.
-const TOLD: [&str; 5] =
-    ["HARDY_LOCK_NAME", "HARDY_LOCK_TOKEN", "HARDY_LOCK_DEADLINE", "HARDY_LOCK_HANDLE", "HARDY_LOCK_HOLDER"];
+/// What commands that run under a lock, or through a breaker, find in their environment: no settings.
+const TOLD: [&str; 8] = [
+    "HARDY_LOCK_NAME",
+    "HARDY_LOCK_TOKEN",
+    "HARDY_LOCK_DEADLINE",
+    "HARDY_LOCK_HANDLE",
+    "HARDY_LOCK_HOLDER",
+    "HARDY_BREAKER_NAME",
+    "HARDY_BREAKER_OUTCOME",
+    "HARDY_BREAKER_EXIT",
+];
 
 /// The word that stands for "no file at all".
 const NO_FILE: &str = "none";

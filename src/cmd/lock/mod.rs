@@ -88,6 +88,6 @@ async fn unless_interrupted<T>(app: &App, work: impl Future<Output = Result<T, E
 /// # Errors
 /// The first that cannot, by its key.
 pub fn check(config: &Config) -> Result<(), Error> {
-    settings::store(config.profile.store.clone()).map(drop)?;
+    crate::cmd::store::store(config.profile.store.clone()).map(drop)?;
     settings::ttl(config.profile.lock.ttl).map(drop)
 }

@@ -84,17 +84,6 @@ pub fn explained(error: lock::Error) -> Error {
             Error::usage(text).hint("use the endpoints, or the directory, that it was acquired with")
         }
         lock::Error::Interrupted => Error::unknown("interrupted while waiting for the lock"),
-        lock::Error::Store(error) => {
-            let (what, cause, hint) = error.into_parts();
-            let error = Error::unknown(what);
-            let error = match cause {
-                Some(cause) => error.because(cause),
-                None => error,
-            };
-            match hint {
-                Some(hint) => error.hint(hint),
-                None => error,
-            }
-        }
+        lock::Error::Store(error) => crate::cmd::store::failed(error),
     }
 }

@@ -11,13 +11,14 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use super::{Args, ExpectArgs};
 use crate::address::{Address, AddressError};
 use crate::breaker;
-use crate::cmd::names::{Names, flag};
-use crate::config::{self, BreakerKnobs, Config, Layer, need};
+use crate::cmd::breaker_config::breaker_config;
+use crate::cmd::names::flag;
+use crate::config::{self, BreakerKnobs, Config, Layer};
 use crate::error::Error;
 use crate::http::Family;
 use crate::probe::expect::{self, Expect, ExpectError, HeaderMatch, JsonMatch};
 use crate::probe::{Part, Password, Request, Target};
-use crate::units::{Duration, Percent};
+use crate::units::Duration;
 
 /// The targets asked for, each once, or all of the config.
 pub fn all(args: &Args, config: &Config) -> Result<Vec<Target>, Error> {
@@ -265,30 +266,10 @@ impl Source<'_> {
     fn breaker(&self) -> Result<breaker::Config, Error> {
         let own = BreakerKnobs { timeout: self.definition.timeout, ..BreakerKnobs::default() };
         let knobs = self.args.breaker.clone().or(own).or(self.config.profile.breaker.clone());
-        let BreakerKnobs { timeout, max_concurrent, error_threshold, volume, window, cooldown, slow } = knobs;
-        let cooldown = need(cooldown, "breaker.cooldown")?.0;
-        let threshold = need(error_threshold, "breaker.error_threshold")?;
-        let rest = breaker::Config::default();
-        let config = breaker::Config {
-            timeout: need(timeout, "breaker.timeout")?.0,
-            max_concurrent: need(max_concurrent, "breaker.max_concurrent")?,
-            error_threshold_percent: whole_percent(&self.args.names, threshold)?,
-            request_volume: need(volume, "breaker.volume")?,
-            window: need(window, "breaker.window")?.0,
-            cooldown,
-            cooldown_max: rest.cooldown_max.max(cooldown),
-            slow: slow.map(|slow| slow.0),
-            seed: fastrand::u64(..),
-            ..rest
-        };
-        config.validate().map_err(|error| {
-            let name = match error.field {
-                "timeout" => self.timeout_name(),
-                field => self.args.names.of("breaker", field),
-            };
-            Error::usage(format!("{name} must be {}, not {}", error.must, error.got))
-        })?;
-        Ok(config)
+        breaker_config(knobs, |field| match field {
+            "timeout" => self.timeout_name(),
+            field => self.args.names.of("breaker", field),
+        })
     }
 
     fn timeout_name(&self) -> String {
@@ -365,16 +346,6 @@ fn values(values: &BTreeMap<String, serde_json::Value>) -> Result<Vec<JsonMatch>
 
 fn present(paths: &[String]) -> Result<Vec<JsonMatch>, ExpectError> {
     paths.iter().map(|path| JsonMatch::new(path, None)).collect()
-}
-
-fn whole_percent(names: &Names, percent: Percent) -> Result<u8, Error> {
-    let Percent(share) = percent;
-    if share.fract() != 0.0 {
-        let name = names.of("breaker", "error_threshold");
-        return Err(Error::usage(format!("{name} must be a whole percentage, not {percent}")));
-    }
-    // Percent is 0 to 100.
-    Ok(share as u8)
 }
 
 #[cfg(test)]

@@ -40,9 +40,15 @@ pub struct StoreKnobs {
     )]
     pub password_file: Option<PathBuf>,
     /// Longest time for one call to one endpoint
-    #[arg(long = "store-timeout", value_name = "D", env = "HARDY_STORE_TIMEOUT", hide_short_help = true)]
+    #[arg(
+        id = "store_timeout",
+        long = "store-timeout",
+        value_name = "D",
+        env = "HARDY_STORE_TIMEOUT",
+        hide_short_help = true
+    )]
     pub timeout: Option<Duration>,
-    /// In etcd, put this before the names of locks
+    /// In etcd, put this before the names of locks and breakers
     ///
     /// Without it a lock has its bare name, as etcdctl and Go's clients call it, and they exclude each other.
     #[arg(long = "prefix", value_name = "TEXT", env = "HARDY_STORE_LOCK_PREFIX", hide_short_help = true)]

@@ -1,0 +1,81 @@
+//! `hardy breaker`: a circuit breaker in front of any command, which remembers and is shared.
+
+mod failing;
+mod force;
+mod list;
+mod run;
+mod settings;
+mod show;
+mod shown;
+mod watch;
+
+use crate::app::App;
+use crate::config::Config;
+use crate::error::Error;
+use crate::exit::Exit;
+
+/// Put a circuit breaker in front of any command, for all who call it
+#[derive(clap::Args, Debug)]
+#[command(disable_help_subcommand = true)]
+#[command(after_long_help = "\
+Examples:
+  hardy breaker run pay --timeout 2s -- curl -fsS https://pay.example/v1/rates
+  hardy breaker run pay --fallback 'cat rates.json' -- ./rates.sh      # in cron jobs, scripts and shells alike
+  hardy breaker list                                       # what is open, and why
+  hardy breaker open pay --for 30m --reason 'maintenance'  # nobody calls it meanwhile
+  hardy breaker watch --json
+
+A breaker is a record in the store: on this host a file, in etcd a key. It outlives the process, and all who name it share
+it: its window, its cooldown, its one trial, its places for calls in flight.")]
+pub struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand, Debug)]
+#[command(defer = true)]
+enum Action {
+    Run(run::Args),
+    List(list::Args),
+    Show(show::Args),
+    Open(force::OpenArgs),
+    Close(force::CloseArgs),
+    Reset(force::ResetArgs),
+    Watch(watch::Args),
+}
+
+/// Runs the chosen action.
+pub async fn dispatch(args: Args, app: &App) -> Result<Exit, Error> {
+    match args.action {
+        Action::Run(args) => run::run(args, app).await,
+        Action::List(args) => app.finish(&unless_interrupted(app, list::run(args, app)).await?),
+        Action::Show(args) => app.finish(&unless_interrupted(app, show::run(args, app)).await?),
+        Action::Open(args) => app.finish(&unless_interrupted(app, force::open(args, app)).await?),
+        Action::Close(args) => app.finish(&unless_interrupted(app, force::close(args, app)).await?),
+        Action::Reset(args) => app.finish(&unless_interrupted(app, force::reset(args, app)).await?),
+        Action::Watch(args) => watch::run(args, app).await,
+    }
+}
+
+/// What asks a store and waits for nothing else ends at once when that is asked for.
+async fn unless_interrupted<T>(app: &App, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        () = app.shutdown.token.cancelled() => {
+            let signal = app.shutdown.signal().unwrap_or_default();
+            Err(Error::unknown("interrupted before the store had answered").with_exit(Exit::signal(signal)))
+        }
+    }
+}
+
+/// Whether the settings of the config can be used, as a run without flags would.
+///
+/// # Errors
+/// The first that cannot, by its key.
+pub fn check(config: &Config) -> Result<(), Error> {
+    crate::cmd::breaker_config::breaker_config(config.profile.breaker.clone(), |field| {
+        format!("breaker.{field}")
+    })
+    .map(drop)
+}
