@@ -245,7 +245,7 @@ impl Call<'_> {
             }
             Err(error) => {
                 let name = &self.args.name;
-                self.app.console.warn(&format!("the call of {name} is not counted: {error}"));
+                self.app.console.warn(&format!("the call of {name} may not be counted: {error}"));
                 Place::Unknown
             }
         }
@@ -278,7 +278,7 @@ impl Call<'_> {
         if let Place::Granted(place) = place
             && let Err(error) = self.circuit.fell_back(place, good).await
         {
-            self.app.console.warn(&format!("the fallback of {} is not counted: {error}", self.args.name));
+            self.app.console.warn(&format!("the fallback of {} may not be counted: {error}", self.args.name));
         }
         match ended {
             Ok(ended) if !ended.timed_out => Some(Exit::of_command(ended.status.code())),

@@ -15,6 +15,9 @@ use crate::clock::Boot;
 /// The longest record that is read; what is longer was not written here.
 const LONGEST: u64 = 1 << 20;
 
+/// Most records are read at once.
+const USUAL: usize = 4096;
+
 /// The records of one kind.
 pub struct Records {
     store: Directory,
@@ -38,7 +41,7 @@ impl Records {
     /// Its file cannot be read.
     pub fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Error> {
         let path = self.file("record", name);
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(USUAL);
         match open(&path).and_then(|file| file.take(LONGEST).read_to_end(&mut bytes)) {
             Ok(_) => Ok(Some(bytes)),
             Err(missing) if missing.kind() == ErrorKind::NotFound => Ok(None),
