@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use hyper::{Method, StatusCode};
+use jiff::Timestamp;
 
 use super::connection::Role;
 use super::counters::{BOUNDS_US, CLASSES, FAULTS};
@@ -115,11 +116,16 @@ fn collect(shared: &Shared) -> Vec<Metric> {
             .with(&[], log.lost() as f64),
         );
     }
-    if let Some(not_after) = shared.tls.as_ref().and_then(super::tls::Tls::not_after) {
+    if let Some((not_after, days)) = shared.tls.as_ref().and_then(|tls| tls.end(Timestamp::now())) {
         all.push(gauge(
-            "hardy_serve_certificate_not_after_timestamp_seconds",
-            "When the served certificate expires.",
+            "hardy_serve_certificate_expiry_timestamp_seconds",
+            "When the served certificate ends.",
             not_after as f64,
+        ));
+        all.push(gauge(
+            "hardy_serve_certificate_days_left",
+            "Whole days until the served certificate ends, negative after it.",
+            days as f64,
         ));
     }
     all

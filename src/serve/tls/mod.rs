@@ -11,6 +11,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
 use rustls::server::Acceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
@@ -21,6 +23,8 @@ use self::policy::Choice;
 use super::error::Error;
 use super::event::{Event, Events};
 use super::io::Watched;
+use crate::tls::chain::days_left;
+use crate::tls::life::Life;
 
 pub use self::policy::{Group, Version};
 
@@ -77,7 +81,7 @@ pub(super) struct Tls {
 struct Current {
     choice: Choice,
     fingerprint: String,
-    not_after: Option<i64>,
+    leaf: Option<CertificateDer<'static>>,
 }
 
 impl Tls {
@@ -106,9 +110,11 @@ impl Tls {
         self.current.load().fingerprint.clone()
     }
 
-    /// When the leaf in use expires, in seconds since 1970.
-    pub(super) fn not_after(&self) -> Option<i64> {
-        self.current.load().not_after
+    /// When the leaf in use ends, in seconds since 1970, and the whole days until then.
+    pub(super) fn end(&self, now: Timestamp) -> Option<(i64, i64)> {
+        let current = self.current.load();
+        let leaf = current.leaf.as_deref()?;
+        Some((Life::of(leaf)?.not_after.as_second(), days_left(leaf, now)?))
     }
 
     pub(super) fn self_signed(&self) -> bool {
@@ -147,7 +153,7 @@ fn build(settings: &Settings) -> Result<Current, Error> {
     };
     Ok(Current {
         fingerprint: pair.fingerprint(),
-        not_after: pair.not_after(),
+        leaf: pair.certified.cert.first().cloned(),
         choice: policy::choice(settings, pair)?,
     })
 }

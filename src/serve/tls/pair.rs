@@ -74,13 +74,6 @@ impl Pair {
         let bytes: Vec<String> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
         bytes.join(":")
     }
-
-    /// When the leaf expires, in seconds since 1970.
-    pub(super) fn not_after(&self) -> Option<i64> {
-        let leaf = self.certified.cert.first()?;
-        let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
-        Some(certificate.validity().not_after.timestamp())
-    }
 }
 
 fn provider() -> CryptoProvider {
@@ -146,11 +139,10 @@ mod tests {
     }
 
     #[test]
-    fn a_self_signed_pair_has_a_fingerprint_and_an_end() {
+    fn a_self_signed_pair_has_a_fingerprint() {
         let pair = Pair::self_signed().unwrap();
         let fingerprint = pair.fingerprint();
         assert_eq!(fingerprint.len(), 32 * 3 - 1);
         assert!(fingerprint.split(':').all(|byte| u8::from_str_radix(byte, 16).is_ok()));
-        assert!(pair.not_after().is_some());
     }
 }
