@@ -8,6 +8,7 @@ use super::report::{FindingReport, Report, TargetReport};
 use crate::output::{Human, Tone, printable};
 use crate::tls::Snapshot;
 use crate::tls::finding::Status;
+use crate::tls::registry::Version;
 use crate::units::{brief, counted, grouped};
 
 /// More items than these are only counted, unless everything is wanted.
@@ -94,7 +95,7 @@ fn observed(target: &TargetReport) -> Vec<String> {
     let seen = &target.observed;
     let mut parts = Vec::new();
     if !seen.versions.is_empty() {
-        let version = |version: &crate::tls::registry::Version| {
+        let version = |version: &Version| {
             let suites = seen.suites.get(version.id()).map_or(0, Vec::len);
             format!("{version} ({})", counted(suites, "suite"))
         };
@@ -102,7 +103,9 @@ fn observed(target: &TargetReport) -> Vec<String> {
         let groups: Vec<String> = seen.groups.iter().map(ToString::to_string).collect();
         parts.push(groups.join(", "));
     } else if let Some(negotiated) = &seen.negotiated {
-        parts.push(format!("{}, {}", negotiated.version, negotiated.suite));
+        let version = Version::ALL.into_iter().find(|version| version.id() == negotiated.version);
+        let version = version.map_or(negotiated.version.clone(), |version| version.to_string());
+        parts.push(format!("{version}, {}", negotiated.suite));
         parts.extend(negotiated.group.clone());
     }
     parts.extend(seen.alpn.clone());
@@ -139,7 +142,8 @@ fn finding(out: &mut Human<'_>, finding: &FindingReport, verbose: bool) -> io::R
         out.line(line)?;
     }
     if finding.counts() || verbose && finding.is_bad() {
-        if !finding.items.is_empty() && (verbose || finding.items.len() <= FEW_ITEMS) {
+        let said = finding.items.iter().all(|item| finding.actual.contains(item.as_str()));
+        if !said && (verbose || finding.items.len() <= FEW_ITEMS) {
             paragraph(out, "these", &finding.items.join(" "), None)?;
         }
         paragraph(out, "want", &finding.expected, None)?;

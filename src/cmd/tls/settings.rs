@@ -53,7 +53,9 @@ impl Settings {
                 "give one, as in `hardy tls check api.example`, or define [targets.NAME] with https or tls in hardy.toml",
             ));
         }
-        Settings::with(args, targets, config)
+        let mut settings = Settings::with(args, targets, config)?;
+        settings.plan.roots = roots(settings.plan.roots)?;
+        Ok(settings)
     }
 
     fn with(args: &Args, targets: Vec<Target>, config: &Config) -> Result<Settings, Error> {
@@ -98,6 +100,17 @@ impl Settings {
         }
         let fail_on = need(knobs.fail_on, "tls.fail_on")?;
         Ok(Settings { plan, fail_on, baseline, save: args.changes.save.clone() })
+    }
+}
+
+/// Those of the system too. A host without any can still trust those that were given.
+fn roots(given: Roots) -> Result<Roots, Error> {
+    match Roots::load(given.given.clone()) {
+        Ok(roots) => Ok(roots),
+        Err(_) if !given.given.is_empty() => Ok(given),
+        Err(error) => Err(Error::unknown("nobody is trusted here").because(error).hint(
+            "install the package with the roots of public authorities (ca-certificates), or give --ca FILE",
+        )),
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::address::{Address, AddressError};
 use crate::config::{self, Config};
 use crate::error::Error;
+use crate::text::without_secrets;
 use crate::tls::target::{Endpoint, Place, Target};
 
 /// What a file with certificates is called, so that one that is not there is not taken for a host.
@@ -44,7 +45,7 @@ fn one(text: &str, name: Option<&str>, config: &Config) -> Result<Target, Error>
     }
     match text.parse::<Address>() {
         Ok(address) => {
-            let shown = address.shown();
+            let shown = without_secrets(text);
             let kind = address.kind();
             let found = endpoint(address, name).map(|endpoint| Target { shown, place: endpoint });
             found.ok_or_else(|| {

@@ -50,6 +50,7 @@ pub const RULES: &[(&str, &str)] = &[
     ("proto.tls1_1", "TLS 1.1"),
     ("proto.tls1_2", "TLS 1.2"),
     ("proto.tls1_3", "TLS 1.3"),
+    ("revocation", "nothing is on a revocation list"),
     ("suite.missing", "suites that must be there"),
     ("suite.weak", "suites that are broken, or not of the policy"),
     ("tls.alpn", "protocols that must be agreed to"),
@@ -94,7 +95,7 @@ mod tests {
     #[test]
     fn the_list_has_every_id_that_stands_in_the_sources() {
         let quoted = regex::Regex::new(
-            r#""((?:cert|chain|endpoint|file|http|key|kx|ocsp|order|policy|proto|suite|tls)\.[a-z0-9_]+)""#,
+            r#""((?:cert|chain|endpoint|file|http|key|kx|ocsp|order|policy|proto|suite|tls)\.[a-z0-9_]+|revocation)""#,
         )
         .unwrap();
         let mut used = BTreeSet::new();

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::fixtures::refused;
+use crate::serve::client::Server;
 use crate::support::{Run, hardy, run, run_in};
 
 fn check(args: &[&str]) -> Run {
@@ -139,4 +140,63 @@ fn policies_and_targets_are_completed() {
         assert!(policies.lines().any(|line| line == name), "{name}: {policies}");
     }
     assert!(complete(&["hardy", "tls", "check", "ord"]).contains("orders"));
+}
+
+#[test]
+fn a_self_signed_server_reads_what_is_wrong_and_how_to_mend_it() {
+    let server = Server::start(&["--tls", "self-signed"]);
+    let target = format!("https://localhost:{}", server.address().port());
+    let found = check(&[&target]);
+    assert_eq!(found.code, Some(1), "{found:?}");
+    assert!(found.stdout.starts_with(&format!("FAIL  {target} (127.0.0.1:")), "{found:?}");
+    assert!(found.stdout.lines().all(|line| line.chars().count() <= 80), "{}", found.stdout);
+    for part in [
+        "FAIL   cert.self_signed",
+        "hardy tls cert",
+        "FAIL   cert.max_lifetime",
+        "WARN   http.hsts",
+        " connections, ",
+    ] {
+        assert!(found.stdout.contains(part), "no {part:?} in {}", found.stdout);
+    }
+    assert!(!found.stdout.contains("pass   kx.pq"));
+    assert!(check(&[&target, "-v"]).stdout.contains("pass   kx.pq"));
+    assert_eq!(check(&[&target, "--exit", "nagios"]).code, Some(2));
+    let fast = check(&[&target, "--fast", "--json"]).json();
+    assert_eq!(fast["data"]["targets"][0]["connections"], 1);
+}
+
+#[test]
+fn what_is_waived_counts_again_when_its_day_is_over() {
+    let policy = directory(
+        "p.toml",
+        "base = \"intermediate\"\nhsts_min_age = \"0s\"\n[[waive]]\nid = \"c*\"\ntarget = \"https://localhost:*\"\n\
+         reason = \"OPS-7\"\nuntil = \"2030-06-30\"\n",
+    );
+    let server = Server::start(&["--tls", "self-signed"]);
+    let target = format!("https://localhost:{}", server.address().port());
+    let at = |date: &str| {
+        run_in(policy.path(), &["tls", "check", &target, "--policy", "p.toml", "--at", date, "-v"])
+    };
+    let held = at("2030-06-30");
+    assert_eq!(held.code, Some(0), "{held:?}");
+    assert!(held.stdout.contains("why   OPS-7, until 2030-06-30"), "{held:?}");
+    let over = at("2030-07-01");
+    assert_eq!(over.code, Some(1), "{over:?}");
+    assert!(over.stdout.contains("WARN   policy.waiver"), "{over:?}");
+}
+
+#[test]
+fn a_policy_has_must_haves() {
+    let policy = directory("p.toml", "require_groups = [\"X25519MLKEM768\"]\nrequire_alpn = [\"h2\"]\n");
+    let ids = |args: &[&str]| -> Vec<String> {
+        let server = Server::start(&[&["--tls", "self-signed"], args].concat());
+        let target = format!("https://localhost:{}", server.address().port());
+        let run = run_in(policy.path(), &["tls", "check", &target, "--policy", "p.toml", "--json"]);
+        let findings = run.json()["data"]["targets"][0]["findings"].as_array().expect("findings").clone();
+        let failed = findings.iter().filter(|finding| finding["status"] == "fail");
+        failed.map(|finding| finding["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    assert!(!ids(&[]).contains(&"kx.pq".to_owned()));
+    assert!(ids(&["--tls-groups", "X25519"]).contains(&"kx.pq".to_owned()));
 }
