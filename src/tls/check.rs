@@ -13,8 +13,9 @@ use rustls::sign::CertifiedKey;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
-use super::chain::{self, Certificate, Presented, Roots, Rules};
+use super::chain::{self, Certificate, Judged, Presented, Roots, Rules};
 use super::dial::Dial;
+use super::fetch::{self, Fetched};
 use super::files;
 use super::finding::{Finding, Status};
 use super::policy::{self, Policy};
@@ -155,8 +156,14 @@ fn settled(plan: &Plan, checked: Checked) -> Checked {
 
 async fn one(plan: &Plan, target: &Target, everywhere: Arc<Semaphore>) -> Vec<Checked> {
     match &target.place {
-        Place::File(path) => match files::read(path, plan.password.as_deref()) {
-            Ok(bundles) => bundles.iter().map(|bundle| file(plan, target, bundle)).collect(),
+        Place::File(path) => match read(path.clone(), plan.password.clone()).await {
+            Ok(bundles) => {
+                let mut checked = Vec::with_capacity(bundles.len());
+                for bundle in &bundles {
+                    checked.push(file(plan, target, bundle).await);
+                }
+                checked
+            }
             Err(error) => vec![unreadable(target, &error)],
         },
         Place::Endpoint(endpoint) => match addresses(plan, endpoint).await {
@@ -164,6 +171,13 @@ async fn one(plan: &Plan, target: &Target, everywhere: Arc<Semaphore>) -> Vec<Ch
             Ok(found) => endpoint_at(plan, target, endpoint, &found, &everywhere).await,
         },
     }
+}
+
+/// Reads files where it holds nobody up.
+async fn read(path: PathBuf, password: Option<String>) -> Result<Vec<files::Bundle>, files::FileError> {
+    let (shown, reading) = (path.clone(), move || files::read(&path, password.as_deref()));
+    let ended = |error| files::FileError::Read(shown, std::io::Error::other(error));
+    tokio::task::spawn_blocking(reading).await.map_err(ended)?
 }
 
 /// Every address at once, or the first that a connection reaches.
@@ -224,7 +238,7 @@ async fn at_address(
     };
     let staple = session.as_ref().and_then(|session| session.staple.as_deref());
     let presented = Presented { chain: &chain, staple, is_served: true, key: plan.key.as_deref() };
-    let judged = chain::judge(&presented, &rules(plan, Some(endpoint.name())));
+    let judged = judge(plan, &presented, Some(endpoint.name())).await;
     findings.extend(judged.findings);
     findings.extend(policy::judge(&plan.policy, &protocol, session.as_ref(), &judged.certificates));
     let certificates = judged.certificates;
@@ -239,26 +253,51 @@ async fn at_address(
     }
 }
 
-fn rules<'a>(plan: &'a Plan, name: Option<&'a str>) -> Rules<'a> {
-    Rules {
+/// Judges certificates by what they say, and by what they name where that is to be fetched.
+async fn judge(plan: &Plan, presented: &Presented<'_>, name: Option<&str>) -> Judged {
+    let lists = async {
+        if plan.fetch_crls { fetch::lists(presented.chain, plan.timeout).await } else { Fetched::default() }
+    };
+    let issuers = async {
+        if plan.aia {
+            fetch::issuers(presented.chain, &plan.roots, plan.timeout).await
+        } else {
+            Fetched::default()
+        }
+    };
+    let (lists, issuers) = tokio::join!(lists, issuers);
+    let crls = [&plan.crls[..], &lists.found].concat();
+    let rules = Rules {
         name,
         at: plan.at,
         roots: &plan.roots,
         warn: plan.warn,
         crit: plan.crit,
-        crls: &plan.crls,
-        fetched: &[],
-        leaf: plan.leaf.as_ref(),
-    }
+        crls: &crls,
+        fetched: &issuers.found,
+        leaf: plan.leaf.as_ref().filter(|_| presented.is_served),
+    };
+    let mut judged = chain::judge(presented, &rules);
+    judged.findings.extend(lists.findings.into_iter().chain(issuers.findings));
+    judged
 }
 
-fn file(plan: &Plan, target: &Target, bundle: &files::Bundle) -> Checked {
+async fn file(plan: &Plan, target: &Target, bundle: &files::Bundle) -> Checked {
     let begun = Instant::now();
     let key = bundle.keys.first().or(plan.key.as_deref());
     let presented = Presented { chain: &bundle.certificates, staple: None, is_served: false, key };
-    let judged = chain::judge(&presented, &rules(plan, plan.file_name.as_deref()));
+    let judged = judge(plan, &presented, plan.file_name.as_deref()).await;
     let mut findings = judged.findings;
-    findings.extend(policy::judge_certificates(&plan.policy, &judged.certificates));
+    if bundle.certificates.is_empty() && bundle.unread.is_empty() {
+        let untested = Finding::new("key.match", Status::Error, "key").expected("the key of a leaf");
+        findings.push(untested.actual("not tested: there is no certificate beside it"));
+    }
+    findings.extend(bundle.unread.iter().map(|what| {
+        Finding::new("file.readable", Status::Error, "file").expected("certificates or keys").actual(what)
+    }));
+    if !judged.is_store {
+        findings.extend(policy::judge_certificates(&plan.policy, &judged.certificates));
+    }
     let observed = Observed { certificates: judged.certificates, ..Observed::default() };
     let path = bundle.path.display().to_string();
     let target = if path == target.shown { path } else { format!("{}: {path}", target.shown) };

@@ -8,6 +8,7 @@ pub mod authority;
 pub mod chain;
 pub mod dial;
 pub mod fact;
+mod fetch;
 pub mod files;
 pub mod finding;
 pub mod hello;

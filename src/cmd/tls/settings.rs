@@ -54,7 +54,7 @@ impl Settings {
             ));
         }
         let mut settings = Settings::with(args, targets, config)?;
-        settings.plan.roots = roots(settings.plan.roots)?;
+        settings.plan.roots = Roots::load(settings.plan.roots.given);
         Ok(settings)
     }
 
@@ -100,17 +100,6 @@ impl Settings {
         }
         let fail_on = need(knobs.fail_on, "tls.fail_on")?;
         Ok(Settings { plan, fail_on, baseline, save: args.changes.save.clone() })
-    }
-}
-
-/// Those of the system too. A host without any can still trust those that were given.
-fn roots(given: Roots) -> Result<Roots, Error> {
-    match Roots::load(given.given.clone()) {
-        Ok(roots) => Ok(roots),
-        Err(_) if !given.given.is_empty() => Ok(given),
-        Err(error) => Err(Error::unknown("nobody is trusted here").because(error).hint(
-            "install the package with the roots of public authorities (ca-certificates), or give --ca FILE",
-        )),
     }
 }
 

@@ -2,8 +2,6 @@
 //!
 //! Refuses to take an empty store for one that trusts nobody: that is an error of this host.
 
-use std::path::Path;
-
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 use x509_parser::asn1_rs::{Any, FromDer};
 
@@ -20,41 +18,26 @@ pub struct Roots {
     pub store: String,
 }
 
-/// The store of this host holds no root, which is no fault of a server.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no trusted root certificate found on this host in {store}{why}")]
-pub struct RootsError {
-    store: String,
-    why: String,
-}
-
 impl Roots {
-    /// The roots of this host's store, and those that are given. Blocks for some tens of milliseconds.
-    ///
-    /// # Errors
-    /// When there is no root in the store, whatever is given.
-    pub fn load(given: Vec<CertificateDer<'static>>) -> Result<Roots, RootsError> {
+    /// The roots of this host's store, and those that are given. Where there are none at all, no chain can be tested,
+    /// and each is told to be an error of this host. Blocks for some tens of milliseconds.
+    #[must_use]
+    pub fn load(given: Vec<CertificateDer<'static>>) -> Roots {
         let found = rustls_native_certs::load_native_certs();
-        let store = store();
-        if found.certs.is_empty() {
-            let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
-            return Err(RootsError { store, why });
-        }
-        Ok(Roots { system: found.certs, given, store })
+        let why = match (found.certs.is_empty(), found.errors.first()) {
+            (false, _) => String::new(),
+            (true, None) => ", which is empty".to_owned(),
+            (true, Some(error)) => format!(", which cannot be read: {error}"),
+        };
+        Roots { system: found.certs, given, store: format!("{}{why}", store()) }
     }
 }
 
-/// Where this system keeps its roots. The library that reads them does not say; it looks at the same places.
+/// Where this system keeps its roots, as the library that reads them finds out.
 fn store() -> String {
-    const PLACES: [&str; 5] = [
-        "/etc/ssl/certs",
-        "/etc/pki/tls/certs",
-        "/etc/ssl/cert.pem",
-        "/etc/pki/ca-trust/extracted/pem",
-        "/usr/local/share/certs",
-    ];
-    let found = PLACES.iter().find(|place| Path::new(place).exists());
-    found.map_or("the store of this system", |place| place).to_owned()
+    let places = openssl_probe::probe();
+    let place = places.cert_file.or_else(|| places.cert_dir.into_iter().next());
+    place.map_or_else(|| "the store of this system".to_owned(), |place| place.display().to_string())
 }
 
 /// A root that a chain ends in.

@@ -21,10 +21,11 @@ mod trust;
 #[cfg(test)]
 mod tests;
 
-pub use anchors::{Roots, RootsError};
+pub use anchors::Roots;
 pub use facts::{Certificate, days_left};
 pub use link::{Sources, sources};
 pub use pair::belongs;
+pub use path::missing;
 
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
@@ -76,6 +77,8 @@ pub struct Judged {
     pub findings: Vec<Finding>,
     /// What the certificates say of themselves, in the order of the chain.
     pub certificates: Vec<Certificate>,
+    /// It is no chain but a file of authorities, each of which was judged alone.
+    pub is_store: bool,
 }
 
 /// Certificates of a chain that are looked at.
@@ -100,7 +103,7 @@ pub fn judge(presented: &Presented<'_>, rules: &Rules<'_>) -> Judged {
         let untested = Finding::new("chain.untrusted", Status::Error, "leaf");
         findings.push(untested.actual("not tested: the leaf cannot be read"));
     }
-    Judged { findings, certificates }
+    Judged { findings, certificates, is_store: false }
 }
 
 /// All that is to be said of a chain whose leaf can be read.

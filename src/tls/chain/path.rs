@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 
-use super::anchors::{Anchors, Root};
+use super::anchors::{Anchors, Root, Roots};
 use super::link::{Link, Signed};
 
 /// The way from the leaf up.
@@ -76,6 +76,19 @@ impl<'a> Path<'a> {
     pub(super) fn top<'s, 'l>(&self, links: &'s [Link<'l>]) -> &'s Link<'l> {
         &links[self.steps.last().copied().unwrap_or(0)]
     }
+}
+
+/// Where the issuers can be fetched that are neither here nor roots, as the certificates say.
+#[must_use]
+pub fn missing(chain: &[CertificateDer<'static>], roots: &Roots) -> Vec<String> {
+    let anchors = Anchors::new(roots);
+    let links: Vec<Link<'_>> =
+        chain.iter().enumerate().filter_map(|(place, der)| Link::new(der, place)).collect();
+    let is_last = |link: &&Link<'_>| {
+        let here = links.iter().any(|other| link.names(&other.x509));
+        !here && anchors.signer_of(link).0.is_none()
+    };
+    links.iter().filter(is_last).flat_map(|link| link.sources().issuers).collect()
 }
 
 /// Whether each certificate could be an issuer of the leaf, or of an issuer of it.

@@ -27,7 +27,8 @@ pub(super) fn judge(
 ) -> Vec<Finding> {
     if rules.crls.is_empty() {
         let staple = if presented.staple.is_some() { "; see ocsp.staple" } else { "" };
-        let actual = format!("no revocation list was asked for (--crl){staple}");
+        let actual =
+            format!("no revocation list at hand: none is named, or none was asked for (--crl){staple}");
         return vec![Finding::new("revocation", Status::Skip, "chain").actual(actual)];
     }
     let mut findings = Vec::new();

@@ -24,7 +24,7 @@ pub(super) fn is_one(presented: &Presented<'_>, rules: &Rules<'_>) -> bool {
 }
 
 pub(super) fn judge(authorities: &[CertificateDer<'static>], rules: &Rules<'_>) -> Judged {
-    let mut judged = Judged::default();
+    let mut judged = Judged { is_store: true, ..Judged::default() };
     let mut findings = Vec::new();
     for link in authorities.iter().take(MOST).filter_map(Link::alone) {
         let dates = dates::of_one(&link, dates::LEAF, rules);

@@ -1,21 +1,32 @@
-//! Certificates and keys in files: PEM, DER, PKCS#12, and directories of them.
+//! Certificates and keys in files: PEM, DER, PKCS#7, PKCS#12, and directories of them.
 //!
 //! Refuses to guess from a file's name: its bytes say what it is.
 
-use std::io;
+mod content;
+mod directory;
+
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+pub(super) use content::certificates;
+
+/// Bytes of a file that are read.
+const LARGEST: u64 = 16 << 20;
 
 /// What one file holds.
 #[derive(Debug)]
 pub struct Bundle {
     /// The file.
     pub path: PathBuf,
-    /// In the order of the file.
+    /// In the order of the file; of PKCS#12, those that belong to a key first.
     pub certificates: Vec<CertificateDer<'static>>,
-    /// In the order of the file.
+    /// In the order of the file, or that of another file of its directory that belongs to the first certificate.
     pub keys: Vec<PrivateKeyDer<'static>>,
+    /// What was not read, and why: a key that is encrypted, a block that is damaged, or all of it.
+    pub unread: Vec<String>,
 }
 
 /// A file that cannot be used.
@@ -25,19 +36,51 @@ pub enum FileError {
     #[error("cannot read {}", .0.display())]
     Read(PathBuf, #[source] io::Error),
     /// It holds nothing of the kind.
-    #[error("{} holds neither a certificate nor a key: {why}", .path.display())]
+    #[error("{} holds neither a certificate nor a key that can be read: {why}", .path.display())]
     Nothing {
         /// The file.
         path: PathBuf,
         /// What was expected or found.
         why: String,
     },
+    /// It is PKCS#12 and was not opened.
+    #[error("cannot open {}: {why}", .path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// That there is no password, that it is wrong, or what else.
+        why: String,
+    },
 }
 
-/// Reads a file, or the files of a directory.
+/// Reads a file, or the files of a directory and of the directories in it, sorted by name. Of a directory are left out:
+/// files that hold nothing of the kind, keys that belong to no certificate beside them, and files whose certificates are
+/// all in another one, as those of `cert.pem` are in `fullchain.pem`. `password` opens PKCS#12. Blocks.
 ///
 /// # Errors
-/// When the file cannot be read or holds nothing of the kind; files of a directory that hold nothing are left out.
-pub fn read(path: &Path, _: Option<&str>) -> Result<Vec<Bundle>, FileError> {
-    Err(FileError::Nothing { path: path.to_owned(), why: "files are not read yet".to_owned() })
+/// When the file cannot be read or holds nothing that can be; a file of a directory says so in `unread`.
+pub fn read(path: &Path, password: Option<&str>) -> Result<Vec<Bundle>, FileError> {
+    if path.is_dir() {
+        return directory::read(path, password);
+    }
+    let bundle = one(path, password)?;
+    if bundle.certificates.is_empty() && bundle.keys.is_empty() {
+        return Err(FileError::Nothing { path: path.to_owned(), why: bundle.unread.join("; ") });
+    }
+    Ok(vec![bundle])
 }
+
+fn one(path: &Path, password: Option<&str>) -> Result<Bundle, FileError> {
+    let unread = |error| FileError::Read(path.to_owned(), error);
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(unread)?;
+    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unread)?;
+    if bytes.len() as u64 > LARGEST {
+        let why = format!("it is larger than {} MiB", LARGEST >> 20);
+        return Err(FileError::Nothing { path: path.to_owned(), why });
+    }
+    content::read(path, &bytes, password)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,268 @@
 //! Certificates and keys in files.
+
+use std::path::Path;
+
+use super::issued::{self, bad, chain, check, findings, openssl, targets, write};
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
+/// A directory with the root of a chain in `root.pem`.
+fn place(chain: &issued::Chain) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = write(directory.path(), "root.pem", &chain.root.pem);
+    (directory, root.to_str().expect("UTF-8").to_owned())
+}
+
+#[test]
+fn every_format_holds_the_same_chain() {
+    let chain = chain("a.example");
+    let (directory, ca) = place(&chain);
+    let at = directory.path();
+    let full = write(at, "full.pem", chain.full());
+    let key = write(at, "key.pem", chain.leaf.key.serialize_pem());
+    // The name says nothing: what is in it counts.
+    let both = write(at, "both.der", format!("{}{}", chain.leaf.key.serialize_pem(), chain.full()));
+    openssl(
+        at,
+        &[
+            "pkcs12",
+            "-export",
+            "-in",
+            "full.pem",
+            "-inkey",
+            "key.pem",
+            "-out",
+            "new.pem",
+            "-passout",
+            "pass:secret",
+        ],
+    );
+    let old = ["-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES", "-macalg", "sha1"];
+    let export = [
+        "pkcs12",
+        "-export",
+        "-in",
+        "full.pem",
+        "-inkey",
+        "key.pem",
+        "-out",
+        "old.p12",
+        "-passout",
+        "pass:secret",
+    ];
+    openssl(at, &[&export[..], &old].concat());
+    openssl(at, &["crl2pkcs7", "-nocrl", "-certfile", "full.pem", "-outform", "DER", "-out", "full.p7b"]);
+    openssl(at, &["ec", "-in", "key.pem", "-out", "sec1.pem"]);
+    openssl(at, &["pkcs8", "-topk8", "-nocrypt", "-in", "key.pem", "-outform", "DER", "-out", "key.der"]);
+    let password = write(at, "password", "secret\n");
+    let cases = [
+        (text(&full), vec!["--key", text(&key)]),
+        (text(&full), vec!["--key", "sec1.pem"]),
+        (text(&full), vec!["--key", "key.der"]),
+        (text(&both), vec![]),
+        ("new.pem", vec!["--password-file", text(&password)]),
+        ("old.p12", vec!["--password-file", text(&password)]),
+        ("full.p7b", vec!["--key", text(&key)]),
+    ];
+    for (file, args) in cases {
+        let inside = |name: &str| {
+            if name.starts_with('-') { name.to_owned() } else { at.join(name).display().to_string() }
+        };
+        let (file, args): (_, Vec<String>) = (inside(file), args.into_iter().map(inside).collect());
+        let mut all = vec![file.as_str(), "--ca", &ca, "--name", "a.example"];
+        all.extend(args.iter().map(String::as_str));
+        let run = check(&all);
+        assert_eq!(run.code, Some(0), "{file}: {run:?}");
+        assert_eq!(bad(&targets(&run)[0]), [""; 0], "{file}");
+        for id in ["key.match", "chain.untrusted", "cert.name"] {
+            assert_eq!(findings(&run, id)[0]["status"], "pass", "{file} {id}");
+        }
+    }
+}
+
+#[test]
+fn a_certificate_in_der_is_judged_alone() {
+    let chain = chain("a.example");
+    let (directory, ca) = place(&chain);
+    let file = write(directory.path(), "leaf", chain.leaf.der.as_ref());
+    let run = check(&[text(&file), "--ca", &ca]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(bad(&targets(&run)[0]), ["fail chain.untrusted leaf"]);
+    // Not tested is never a pass.
+    assert_eq!(findings(&run, "cert.name")[0]["status"], "skip");
+    assert_eq!(findings(&run, "key.match")[0]["status"], "skip");
+}
+
+#[test]
+fn a_key_of_another_certificate_is_a_failure() {
+    let chain = chain("a.example");
+    let (directory, ca) = place(&chain);
+    let full = write(directory.path(), "full.pem", chain.full());
+    let other = write(directory.path(), "other.pem", chain.middle.key.serialize_pem());
+    let run = check(&[text(&full), "--ca", &ca, "--key", text(&other)]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(bad(&targets(&run)[0]), ["fail key.match key"]);
+}
+
+#[test]
+fn a_directory_of_an_acme_client_comes_out_right() {
+    let chain = chain("a.example");
+    let (directory, ca) = place(&chain);
+    let archive = directory.path().join("archive");
+    let live = directory.path().join("live/a.example");
+    std::fs::create_dir_all(&archive).expect("a directory");
+    std::fs::create_dir_all(&live).expect("a directory");
+    let files = [
+        ("cert.pem", chain.leaf.pem.clone()),
+        ("chain.pem", chain.middle.pem.clone()),
+        ("fullchain.pem", chain.full()),
+        ("privkey.pem", chain.leaf.key.serialize_pem()),
+    ];
+    for (name, content) in files {
+        let real = write(&archive, name, content);
+        std::os::unix::fs::symlink(real, live.join(name)).expect("a link");
+    }
+    write(&live, "README", "This directory holds your keys.");
+    std::os::unix::fs::symlink(&live, live.join("loop")).expect("a link");
+    for looked_at in [&live, &directory.path().join("live")] {
+        let run = check(&[text(looked_at), "--ca", &ca]);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        let targets = targets(&run);
+        assert_eq!(targets.len(), 1, "{targets:?}");
+        assert!(targets[0]["target"].as_str().expect("a target").ends_with("fullchain.pem"), "{targets:?}");
+        assert_eq!(findings(&run, "key.match")[0]["status"], "pass");
+    }
+}
+
+#[test]
+fn a_directory_tells_of_each_chain_and_of_each_key_that_does_not_belong() {
+    let (one, two) = (chain("a.example"), chain("b.example"));
+    let (directory, ca) = place(&one);
+    let at = directory.path().join("certificates");
+    std::fs::create_dir(&at).expect("a directory");
+    write(&at, "a.pem", one.full());
+    write(&at, "b.pem", two.full());
+    write(&at, "a.key", one.leaf.key.serialize_pem());
+    let run = check(&[text(&at), "--ca", &ca]);
+    let found = targets(&run);
+    assert_eq!(bad(&found[0]), [""; 0]);
+    assert_eq!(bad(&found[1]), ["fail chain.untrusted intermediate \"Middle\""]);
+    let matches: Vec<_> =
+        findings(&run, "key.match").iter().map(|finding| finding["status"].clone()).collect();
+    assert_eq!(matches, ["pass", "skip"]);
+    std::fs::remove_file(at.join("a.pem")).expect("it was there");
+    let run = check(&[text(&at), "--ca", &ca]);
+    assert_eq!(findings(&run, "key.match")[0]["status"], "fail", "{run:?}");
+}
+
+#[test]
+fn roots_are_judged_one_by_one() {
+    let mut old = issued::authority("Old");
+    old.not_after = rcgen::date_time_ymd(2026, 1, 1);
+    let old = issued::made(None, old);
+    let chain = chain("a.example");
+    let (directory, ca) = place(&chain);
+    let file = write(directory.path(), "bundle.crt", format!("{}{}", chain.root.pem, old.pem));
+    let run = check(&[text(&file), "--ca", &ca]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(bad(&targets(&run)[0]), ["fail cert.expiry root \"Old\""]);
+}
+
+#[test]
+fn what_cannot_be_read_is_an_error_and_says_why() {
+    let chain = chain("a.example");
+    let (directory, ca) = place(&chain);
+    let at = directory.path();
+    write(at, "full.pem", chain.full());
+    write(at, "key.pem", chain.leaf.key.serialize_pem());
+    openssl(
+        at,
+        &[
+            "pkcs12",
+            "-export",
+            "-in",
+            "full.pem",
+            "-inkey",
+            "key.pem",
+            "-out",
+            "a.p12",
+            "-passout",
+            "pass:secret",
+        ],
+    );
+    openssl(at, &["pkcs8", "-topk8", "-in", "key.pem", "-out", "locked.pem", "-passout", "pass:secret"]);
+    openssl(
+        at,
+        &[
+            "pkcs8",
+            "-topk8",
+            "-in",
+            "key.pem",
+            "-outform",
+            "DER",
+            "-out",
+            "locked.der",
+            "-passout",
+            "pass:secret",
+        ],
+    );
+    openssl(at, &["ec", "-aes128", "-in", "key.pem", "-out", "legacy.pem", "-passout", "pass:secret"]);
+    write(at, "empty", "");
+    write(at, "text", "no certificate");
+    write(at, "damaged.pem", "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n");
+    let wrong = write(at, "wrong", "wrong");
+    let large = std::fs::File::create(at.join("large")).expect("a file");
+    large.set_len(17 << 20).expect("a sparse file");
+    std::fs::create_dir(at.join("nothing")).expect("a directory");
+    for (file, args, said) in [
+        ("missing", vec![], "cannot read"),
+        ("empty", vec![], "it is empty"),
+        ("text", vec![], "it is not PEM"),
+        ("damaged.pem", vec![], "a damaged block"),
+        ("large", vec![], "larger than 16 MiB"),
+        ("nothing", vec![], "none of its files does"),
+        ("a.p12", vec![], "it needs a password"),
+        ("a.p12", vec!["--password-file", text(&wrong)], "the password is wrong"),
+        ("locked.pem", vec![], "encrypted"),
+        ("locked.der", vec![], "encrypted"),
+        ("legacy.pem", vec![], "encrypted"),
+        ("key.pem", vec![], "no certificate beside it"),
+    ] {
+        let path = at.join(file);
+        let run = check(&[&[text(&path), "--ca", &ca][..], &args].concat());
+        assert_eq!(run.code, Some(3), "{file}: {run:?}");
+        let actual = targets(&run)[0]["findings"][0]["actual"].as_str().expect("a text").to_owned();
+        assert!(actual.contains(said), "{file}: {actual}");
+        assert!(!actual.contains("secret"), "{actual}");
+    }
+    // A key that is locked must not keep the certificate beside it from being judged, nor pass for a match.
+    let both =
+        write(at, "both.pem", chain.full() + &std::fs::read_to_string(at.join("locked.pem")).expect("a key"));
+    let run = check(&[text(&both), "--ca", &ca]);
+    assert_eq!((run.code, bad(&targets(&run)[0])), (Some(3), vec!["error file.readable file".to_owned()]));
+    assert_eq!(findings(&run, "chain.untrusted")[0]["status"], "pass");
+}
+
+#[test]
+fn weak_keys_and_hashes_are_told_apart_from_the_rest() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path();
+    let subject =
+        ["-subj", "/CN=old.example", "-addext", "subjectAltName=DNS:old.example", "-nodes", "-days", "30"];
+    let request = ["req", "-x509", "-newkey", "rsa:1024", "-sha1", "-keyout", "key.pem", "-out", "weak.pem"];
+    let leaf = ["-addext", "basicConstraints=critical,CA:FALSE", "-addext", "keyUsage=digitalSignature"];
+    openssl(at, &[&request[..], &subject, &leaf].concat());
+    let path = at.join("weak.pem");
+    // Made just now.
+    let args = ["tls", "check", "--json", text(&path), "--ca", text(&path), "--warn", "1d", "--crit", "1h"];
+    let run = crate::support::run(&args);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let found = bad(&targets(&run)[0]);
+    for id in ["fail cert.key_size leaf", "fail cert.signature leaf"] {
+        assert!(found.contains(&id.to_owned()), "{found:?}");
+    }
+    assert!(!found.iter().any(|bad| bad.contains("chain.signature")), "{found:?}");
+    assert_ne!(findings(&run, "chain.untrusted")[0]["status"], "pass");
+}

@@ -4,6 +4,7 @@ mod authority;
 mod bulk;
 mod certificates;
 mod files;
+mod issued;
 mod output;
 mod protocol;
 mod sessions;
