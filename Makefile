@@ -4,6 +4,7 @@
 CARGO  ?= cargo
 PREFIX ?= /usr/local
 HARDY  := target/release/hardy
+HOST    = $(shell rustc -vV | sed -n 's/host: //p')
 
 # etcd's interface is compiled from its definition.
 BUILDS := cc:build-essential protoc:protobuf-compiler /usr/include/google/protobuf/descriptor.proto:libprotobuf-dev
@@ -14,7 +15,7 @@ help:
 	@echo 'make demo       build the release binary and run the story: a server fails, a breaker copes; a lock'
 	@echo 'make test       formatting, lints, docs, unit tests, black-box tests, man pages, completions'
 	@echo 'make soak       locks under random kills and stops, ten minutes; SEED=N repeats the choice of faults'
-	@echo 'make fuzz       garbage for the reader of HTTP/1.1 answers; SECONDS=N says for how long'
+	@echo 'make fuzz       garbage for the readers of answers: HTTP/1.1, TLS; SECONDS=N says for how long each'
 	@echo 'make bench      ratios against the tools that one would use instead'
 	@echo 'make install    binary, man pages and completions below PREFIX ($(PREFIX))'
 	@echo 'make pages      write man/ and completions/ anew after a change of the command line'
@@ -30,7 +31,8 @@ demo: build
 test:
 	@tests/setup/install $(BUILDS) curl openssl ps:procps zsh fish mandoc \
 		etcd:etcd-server etcdctl:etcd-client ip:iproute2 faketime:faketime strace:strace \
-		go:golang-go /usr/share/gocode/src/go.etcd.io/etcd:golang-etcd-server-dev python3 pip3:python3-pip
+		go:golang-go /usr/share/gocode/src/go.etcd.io/etcd:golang-etcd-server-dev python3 pip3:python3-pip \
+		sslscan:sslscan testssl:testssl.sh nginx:nginx-light
 	@tests/setup/etcd-3.5
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
@@ -45,7 +47,7 @@ soak:
 
 bench:
 	@tests/setup/install $(BUILDS) wrk nginx:nginx-light go:golang-go etcdctl:etcd-client etcd:etcd-server taskset:util-linux \
-		h2load:nghttp2-client hey parallel:parallel xargs:findutils
+		h2load:nghttp2-client hey parallel:parallel xargs:findutils openssl sslscan testssl:testssl.sh
 	$(CARGO) bench --locked --bench breaker -- --noplot
 	$(CARGO) bench --locked --bench peers
 
@@ -53,7 +55,9 @@ bench:
 fuzz:
 	@tests/setup/install $(BUILDS)
 	RUSTFLAGS='--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1' \
-		$(CARGO) run --release --manifest-path fuzz/Cargo.toml --target $(shell rustc -vV | sed -n 's/host: //p') --bin http1_answer -- -max_total_time=$(or $(SECONDS),60)
+		$(CARGO) build --release --manifest-path fuzz/Cargo.toml --target $(HOST)
+	cd fuzz && for target in http1_answer tls_flight; do \
+		target/$(HOST)/release/$$target -max_total_time=$(or $(SECONDS),60) -rss_limit_mb=64 || exit; done
 
 install: build
 	install -Dm755 $(HARDY) $(DESTDIR)$(PREFIX)/bin/hardy

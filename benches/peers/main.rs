@@ -15,6 +15,7 @@ mod process;
 mod scale;
 mod serve;
 mod startup;
+mod tls;
 
 /// One comparison.
 struct Row {
@@ -110,6 +111,9 @@ fn main() {
     }
     if wanted("jobs") {
         rows.extend(jobs::rows());
+    }
+    if wanted("tls") {
+        rows.extend(tls::rows());
     }
     rows.iter().for_each(Row::print);
     println!("\n| what | measured | goal |");

@@ -15,9 +15,14 @@ impl Server {
     pub fn start(command: &[&str], port: u16) -> Server {
         let mut pinned = on_core(0, command);
         let child = pinned.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the server starts");
+        Server::listening(child, port)
+    }
+
+    /// Waits until a server that was started answers on the port.
+    pub fn listening(child: Child, port: u16) -> Server {
         let end = Instant::now() + Duration::from_secs(20);
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(Instant::now() < end, "{command:?} does not listen on {port}");
+            assert!(Instant::now() < end, "nobody listens on {port}");
             std::thread::park_timeout(Duration::from_millis(10));
         }
         Server(child)

@@ -6,6 +6,7 @@ mod certificates;
 mod files;
 mod issued;
 mod output;
+mod peers;
 mod protocol;
 mod sessions;
 mod starttls;
