@@ -8,6 +8,8 @@ mod foreign;
 mod further;
 mod hsts;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tickets;
 mod witness;
 
@@ -109,6 +111,8 @@ pub async fn observe(
     let mut offered = offer(if endpoint.starttls.is_none() { &PROTOCOLS } else { &[] });
     let mut first = client.attempt(&offered).await?;
     if first.stream.alert == Some(AlertDescription::NoApplicationProtocol) {
+        // Its place may be needed by the next.
+        drop(first);
         offered = offer(&[]);
         first = client.attempt(&offered).await?;
     }

@@ -149,6 +149,16 @@ impl Stream {
     }
 }
 
+impl Drop for Stream {
+    /// Says goodbye, as far as that needs no waiting: servers write into their logs who just goes away.
+    fn drop(&mut self) {
+        self.tls.send_close_notify();
+        let mut records = Vec::new();
+        while self.tls.wants_write() && self.tls.write_tls(&mut records).is_ok() {}
+        let _ = self.connection.stream.try_write(&records);
+    }
+}
+
 fn late(step: Duration) -> Fault {
     Reason::Timeout.because(format!("no answer within {step:?}"))
 }

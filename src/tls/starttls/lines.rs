@@ -41,24 +41,25 @@ pub(super) async fn imap(talk: &mut Talk<'_>) -> Result<(), Fault> {
     talk.say(b"a STARTTLS\r\n", "the answer to STARTTLS").await?;
     loop {
         let line = talk.line().await?;
-        match () {
-            () if starts(&line, "a OK") => return Ok(()),
-            // What it has to say besides.
-            () if line.starts_with('*') && !starts(&line, "* BYE") => {}
-            () => return Err(talk.refusal(line.as_bytes())),
+        if starts(&line, "a OK") {
+            return Ok(());
+        }
+        // It may have something to say besides.
+        if !line.starts_with('*') || starts(&line, "* BYE") {
+            return Err(talk.refusal(line.as_bytes()));
         }
     }
 }
 
 pub(super) async fn pop3(talk: &mut Talk<'_>) -> Result<(), Fault> {
-    for (said, awaited) in [(&b""[..], talk.awaited), (b"STLS\r\n", "the answer to STLS")] {
-        talk.say(said, awaited).await?;
-        let line = talk.line().await?;
-        if !starts(&line, "+OK") {
-            return Err(talk.refusal(line.as_bytes()));
-        }
-    }
-    Ok(())
+    ok(talk).await?;
+    talk.say(b"STLS\r\n", "the answer to STLS").await?;
+    ok(talk).await
+}
+
+async fn ok(talk: &mut Talk<'_>) -> Result<(), Fault> {
+    let line = talk.line().await?;
+    if starts(&line, "+OK") { Ok(()) } else { Err(talk.refusal(line.as_bytes())) }
 }
 
 fn starts(line: &str, with: &str) -> bool {
