@@ -32,7 +32,10 @@ test:
 	@tests/setup/install $(BUILDS) curl openssl ps:procps zsh fish mandoc \
 		etcd:etcd-server etcdctl:etcd-client ip:iproute2 faketime:faketime strace:strace \
 		go:golang-go /usr/share/gocode/src/go.etcd.io/etcd:golang-etcd-server-dev python3 pip3:python3-pip \
-		sslscan:sslscan testssl:testssl.sh nginx:nginx-light
+		sslscan testssl:testssl.sh setpriv:util-linux nginx:nginx-light redis-server dnsmasq:dnsmasq-base \
+		/usr/lib/postfix/sbin/master:postfix '/usr/lib/postgresql/*/bin/postgres:postgresql' \
+		/usr/lib/dovecot/imap-login:dovecot-imapd /usr/lib/dovecot/pop3-login:dovecot-pop3d \
+		mariadbd:mariadb-server-core slapd vsftpd prosody
 	@tests/setup/etcd-3.5
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings

@@ -12,8 +12,8 @@ pub(super) async fn ask(talk: &mut Talk<'_>, host: &str) -> Result<(), Fault> {
     let is_server = talk.stream.peer_addr().is_ok_and(|peer| peer.port() == SERVERS);
     talk.say(opening(host, is_server).as_bytes(), "the features of the stream").await?;
     let features = one_of(talk, &["stream:features", "stream:error"]).await?;
-    if element(&features, "stream:features").is_none() {
-        return Err(talk.refusal(&features));
+    if let Some(error) = start_of(&features, "stream:error") {
+        return Err(talk.refusal(&features[error..]));
     }
     if start_of(&features, "starttls").is_none() {
         return Err(refused("the server does not offer STARTTLS"));

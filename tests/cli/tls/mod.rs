@@ -8,5 +8,6 @@ mod issued;
 mod output;
 mod peers;
 mod protocol;
+mod servers;
 mod sessions;
 mod starttls;
