@@ -12,6 +12,7 @@ mod lock;
 mod pages;
 mod probe;
 mod probe_exec;
+mod probe_kinds;
 mod probe_runs;
 mod probe_text;
 mod probe_tls;

@@ -4,9 +4,8 @@
 //! host that makes them (`max_connect_errors`). Refuses to send a password.
 
 use super::way::{Said, Way};
-use super::wire::Wire;
+use super::wire::{Wire, words};
 use crate::address::Endpoint;
-use crate::probe::expect::excerpt;
 use crate::reason::{Fault, Reason};
 
 /// "Access denied": who says so, serves.
@@ -93,5 +92,5 @@ fn log_in(user: &str) -> Vec<u8> {
 }
 
 fn refused(code: u16, message: &str) -> Fault {
-    Reason::RefusedByServer.because(format!("the server says error {code}: {}", excerpt(message)))
+    Reason::RefusedByServer.because(format!("the server says error {code}: {}", words(message)))
 }

@@ -5,9 +5,8 @@
 
 use super::scram;
 use super::way::{Said, Way};
-use super::wire::Wire;
+use super::wire::{Wire, words};
 use crate::address::Endpoint;
-use crate::probe::expect::excerpt;
 use crate::reason::{Fault, Reason};
 
 /// No message that is read here is longer.
@@ -153,7 +152,7 @@ impl Session<'_> {
         match kind {
             b'E' if !(self.anyone && is_about_the_user(&body)) => {
                 let code = field(&body, b'C').unwrap_or_default();
-                let message = excerpt(&field(&body, b'M').unwrap_or_default());
+                let message = words(&field(&body, b'M').unwrap_or_default());
                 return Err(Reason::RefusedByServer.because(format!("the server says {code}: {message}")));
             }
             b'S' => match body.strip_prefix(b"in_hot_standby\0") {

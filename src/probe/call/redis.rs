@@ -3,9 +3,8 @@
 //! Speaks RESP 2, as every version of the servers does. Refuses to send a command that changes anything.
 
 use super::way::{Said, Way};
-use super::wire::Wire;
+use super::wire::{Wire, words};
 use crate::address::Endpoint;
-use crate::probe::expect::excerpt;
 use crate::reason::{Fault, Reason};
 
 /// What a server replies.
@@ -104,5 +103,5 @@ fn ok(reply: Reply, wanted: &str) -> Result<(), Fault> {
 fn refused(error: &str) -> Fault {
     let hint =
         if error.starts_with("NOAUTH") { "; name the file of its password with password_file" } else { "" };
-    Reason::RefusedByServer.because(format!("the server says {}{hint}", excerpt(error)))
+    Reason::RefusedByServer.because(format!("the server says {}{hint}", words(error)))
 }

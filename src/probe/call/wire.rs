@@ -15,6 +15,11 @@ use crate::reason::{Fault, Reason};
 /// So much a server may send in one call: handshakes are far shorter.
 const MOST: u64 = 256 << 10;
 
+/// What a server says of an error: its first line, whole unless it is very long.
+pub fn words(text: &str) -> String {
+    text.lines().next().unwrap_or_default().chars().take(200).collect()
+}
+
 /// A connection whose server speaks, or should speak, `protocol`.
 pub struct Wire {
     protocol: &'static str,

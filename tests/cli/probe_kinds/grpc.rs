@@ -1,0 +1,72 @@
+//! The health service of gRPC, as tonic serves it.
+
+use std::net::SocketAddr;
+
+use tokio::runtime::Runtime;
+use tonic::service::Routes;
+use tonic_health::ServingStatus;
+use tonic_health::server::HealthReporter;
+
+use super::{assert_down, assert_up};
+use crate::fixtures::{Server, ok};
+
+struct Health {
+    runtime: Runtime,
+    reporter: HealthReporter,
+    address: SocketAddr,
+}
+
+impl Health {
+    fn start() -> Health {
+        let runtime = Runtime::new().unwrap();
+        let (reporter, service) = tonic_health::server::health_reporter();
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let incoming = tonic::transport::server::TcpIncoming::from(listener);
+        let serving = tonic::transport::Server::builder().add_service(service).serve_with_incoming(incoming);
+        runtime.spawn(serving);
+        Health { runtime, reporter, address }
+    }
+
+    fn set(&self, service: &str, status: ServingStatus) {
+        self.runtime.block_on(self.reporter.set_service_status(service, status));
+    }
+}
+
+#[test]
+fn the_server_and_its_services_say_whether_they_serve() {
+    let health = Health::start();
+    let url = format!("grpc://{}", health.address);
+    health.set("shop.Cart", ServingStatus::Serving);
+    for watch in ["", "?watch"] {
+        assert_up(&format!("{url}{watch}"), &[], "SERVING");
+        assert_up(&format!("{url}/shop.Cart{watch}"), &[], "SERVING");
+    }
+    assert_down(
+        &format!("{url}/none"),
+        &[],
+        "grpc.status",
+        "NOT_FOUND: the server knows no health of service none",
+    );
+    health.set("shop.Cart", ServingStatus::NotServing);
+    for watch in ["", "?watch"] {
+        let url = format!("{url}/shop.Cart{watch}");
+        assert_down(&url, &[], "grpc.not_serving", "service shop.Cart is NOT_SERVING");
+    }
+    drop(health);
+    assert_down(&url, &[], "connect.refused", "connection refused");
+}
+
+/// Any other service of gRPC, and a server of HTTP/1.
+#[test]
+fn a_server_without_health_says_so() {
+    let runtime = Runtime::new().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let incoming = tonic::transport::server::TcpIncoming::from(listener);
+    let routes = Routes::default();
+    runtime.spawn(tonic::transport::Server::builder().add_routes(routes).serve_with_incoming(incoming));
+    assert_down(&format!("grpc://{address}"), &[], "grpc.status", "UNIMPLEMENTED");
+    let http = Server::http(ok);
+    assert_down(&format!("grpc://{}", http.address), &[], "protocol", "what came is not HTTP/2");
+}
