@@ -66,11 +66,8 @@ impl Session<'_> {
         loop {
             let message = self.message().await?;
             match message.kind {
-                b'R' => {
-                    if !self.authenticated(&message.body).await? {
-                        return Ok(LogIn::Wanted);
-                    }
-                }
+                b'R' if self.authenticated(&message.body).await? => {}
+                b'R' => return Ok(LogIn::Wanted),
                 b'E' if self.anyone && is_about_the_user(&message.body) => return Ok(LogIn::Denied),
                 b'Z' => return Ok(LogIn::Done),
                 _ => {}
@@ -155,10 +152,11 @@ impl Session<'_> {
                 let message = words(&field(&body, b'M').unwrap_or_default());
                 return Err(Reason::RefusedByServer.because(format!("the server says {code}: {message}")));
             }
-            b'S' => match body.strip_prefix(b"in_hot_standby\0") {
-                Some(value) => self.standby = Some(value == b"on\0"),
-                None => {}
-            },
+            b'S' => {
+                if let Some(value) = body.strip_prefix(b"in_hot_standby\0") {
+                    self.standby = Some(value == b"on\0");
+                }
+            }
             _ => {}
         }
         Ok(Message { kind, body })

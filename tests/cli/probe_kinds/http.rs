@@ -20,7 +20,7 @@ fn serve(args: &[&str]) -> (Process, String) {
 
 #[test]
 fn http2_is_spoken_at_once() {
-    let (_server, at) = serve(&["--respond", "hello"]);
+    let (_server, at) = serve(&["--respond", "200:hello"]);
     let (code, last) = call(&format!("h2c://{at}/"), &["--expect-body", "hello", "--expect-status", "200"]);
     assert_eq!((code, last["status"].as_u64()), (Some(0), Some(200)), "{last}");
     let http1 = Server::http(crate::fixtures::ok);

@@ -42,8 +42,8 @@ fn without_rights_it_is_the_kernel_that_decides() {
 
 #[test]
 fn who_does_not_answer_is_down() {
-    // 127.0.0.0/8 alone is there: nobody has the address, and no route leads away.
-    let script = "ip link set lo up && ip link add d type dummy && ip addr add 10.9.0.1/24 dev d && ip link set d up && \
+    // A network with nobody else in it.
+    let script = "ip link set lo up && ip link add far0 type dummy && ip addr add 10.9.0.1/24 dev far0 && ip link set far0 up && \
                   exec \"$0\" probe icmp://10.9.0.2 --json --timeout 300ms";
     let mut command = Command::new("unshare");
     command.args(["--net", "sh", "-c", script]).arg(env!("CARGO_BIN_EXE_hardy")).env("HARDY_CONFIG", "none");

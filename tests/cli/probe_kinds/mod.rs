@@ -17,7 +17,8 @@ use super::support::{Run, run};
 
 /// One call: the exit code, and what is known of it.
 fn call(url: &str, more: &[&str]) -> (Option<i32>, Value) {
-    of(run(&[&["probe", url, "--json", "--timeout", "20s"], more].concat()))
+    let patient: &[&str] = if more.contains(&"--timeout") { &[] } else { &["--timeout", "20s"] };
+    of(run(&[&["probe", url, "--json"], patient, more].concat()))
 }
 
 fn of(run: Run) -> (Option<i32>, Value) {

@@ -73,7 +73,7 @@ fn what_is_no_answer_is_never_a_good_one() {
         }
     }
     let http = Server::http(ok);
-    assert_down(&format!("etcd://{}", http.address), &[], "protocol", "what came is not etcd");
+    assert_down(&format!("etcd://{}", http.address), &[], "protocol", "what came is not the health of etcd");
 }
 
 /// More than any answer has: it is not read to its end, which never comes.
