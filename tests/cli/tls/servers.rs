@@ -86,6 +86,7 @@ pub struct Real {
 impl Real {
     /// Starts a server on a free port, and waits until it accepts connections.
     pub fn start(mut command: impl FnMut(u16) -> Command) -> Real {
+        let mut ends = Vec::new();
         for _ in 0..TRIES {
             let port = free_port();
             let mut command = command(port);
@@ -99,9 +100,9 @@ impl Real {
             if up {
                 return Real { process, port };
             }
-            eprintln!("{command:?}: {:?}", process.finish());
+            ends.push((command, process.finish()));
         }
-        panic!("the server does not start");
+        panic!("the server does not start: {ends:#?}");
     }
 }
 
