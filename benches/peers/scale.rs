@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use super::process::{Server, free_port, hardy, status};
 
@@ -18,6 +19,11 @@ pub fn print() {
     let (ratio, peak) = many_targets();
     println!("| probe: {TARGETS} targets at once, time against the slowest target | {ratio:.2} | <= 1.5 |");
     println!("| probe: {TARGETS} targets at once, peak memory | {peak:.0} MiB | < 100 MiB |");
+    let (share, _) = watched("1s", 20);
+    println!("| probe: {TARGETS} targets every second, CPU of one core | {share:.0} % | < 25 % |");
+    // Each latency is in its buckets after 128 rounds: then the books have the size that they keep.
+    let (_, resident) = watched("100ms", 400);
+    println!("| probe: {TARGETS} targets watched for 400 rounds, memory | {resident:.0} MiB | < 150 MiB |");
 }
 
 /// Resident MiB of a server before and while it holds the connections; each has had one answer.
@@ -41,6 +47,45 @@ fn idle_connections() -> (f64, f64) {
     (bare, resident)
 }
 
+/// Percent of a core over some rounds of a watch, after its first, and the resident MiB at their end.
+fn watched(interval: &str, rounds: u64) -> (f64, f64) {
+    let port = free_port();
+    let address = format!("127.0.0.1:{port}");
+    let _server = Server::start(&[hardy(), "--config", "none", "serve", "--listen", &address], port);
+    let metrics = free_port();
+    let listen = format!("127.0.0.1:{metrics}");
+    let path = config_of_targets(&address);
+    let watch = [hardy(), "--config", &path, "probe", "--watch", "--interval", interval, "--listen", &listen];
+    let watch = Server::start(&watch, metrics);
+    let first = wait_for_round(&listen, 1);
+    let (begin, used) = (Instant::now(), watch.cpu());
+    wait_for_round(&listen, first + rounds);
+    let share = 100.0 * (watch.cpu() - used) / begin.elapsed().as_secs_f64();
+    (share, watch.resident())
+}
+
+/// Waits for a round to be over, and returns the number of those that are.
+fn wait_for_round(listen: &str, round: u64) -> u64 {
+    loop {
+        let mut stream = TcpStream::connect(listen).expect("the metrics");
+        write!(stream, "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").expect("a request");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("an answer");
+        let rounds = text.lines().find_map(|line| line.strip_prefix("hardy_probe_rounds_total "));
+        match rounds.map(|number| number.parse().expect("a number")) {
+            Some(rounds) if rounds >= round => return rounds,
+            _ => std::thread::park_timeout(Duration::from_secs(2)),
+        }
+    }
+}
+
+fn config_of_targets(address: &str) -> String {
+    let path = format!("{}/targets.toml", env!("CARGO_TARGET_TMPDIR"));
+    let targets = (0..TARGETS).map(|n| format!("[targets.t{n}]\nurl = \"http://{address}/{n}\"\n"));
+    fs::write(&path, targets.collect::<String>()).expect("a writable target directory");
+    path
+}
+
 /// The whole run's time over the slowest target's, and the peak resident MiB.
 fn many_targets() -> (f64, f64) {
     let port = free_port();
@@ -49,9 +94,7 @@ fn many_targets() -> (f64, f64) {
         &[hardy(), "--config", "none", "serve", "--listen", &address, "--fault", "latency=500ms"],
         port,
     );
-    let path = format!("{}/targets.toml", env!("CARGO_TARGET_TMPDIR"));
-    let targets = (0..TARGETS).map(|n| format!("[targets.t{n}]\nurl = \"http://{address}/{n}\"\n"));
-    fs::write(&path, targets.collect::<String>()).expect("a writable target directory");
+    let path = config_of_targets(&address);
     let mut child = Command::new(hardy())
         .args(["--config", &path, "--json", "probe", "--timeout", "10s"])
         .stdout(Stdio::piped())

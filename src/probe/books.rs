@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn a_storm_of_changes_is_told_twice() {
         // Up and down by turns for a minute and a half, with a streak of success in between so that the breaker copes.
-        let restless = |round: u64| !(60..150).contains(&round) || round % 3 > 0;
+        let restless = |round: u64| !(60..150).contains(&round) || !round.is_multiple_of(3);
         let (books, told) = told(1000, restless);
         let from = |standing| told.iter().filter(|change| change.1 == standing).count();
         let to = |standing| told.iter().filter(|change| change.2 == standing).count();
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_flapping_target_has_its_state_all_the_same() {
-        let (books, told) = told(40, |round| round % 3 > 0);
+        let (books, told) = told(40, |round| !round.is_multiple_of(3));
         let target = &books.snapshot(40 * SECOND).targets[0];
         assert_eq!((told.last().unwrap().2, target.state), (Standing::Flapping, State::Down));
         let flapping = target.flapping.as_ref().unwrap();
@@ -263,7 +263,7 @@ mod tests {
                 // From 0.2 ms to 1 s, in the same order over and over; every target has its bad minutes.
                 let step = (number * 7 + target as u64) % 97;
                 let latency = Duration::from_micros(200 + step * step * 106);
-                let good = (number / 60 + target as u64) % 5 > 0;
+                let good = !(number / 60 + target as u64).is_multiple_of(5);
                 round(&mut books, target, number, good, latency);
             }
             if number % 900 == 899 {

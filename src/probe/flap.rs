@@ -113,7 +113,7 @@ mod tests {
             let (mut flaps, mut all, mut flapping, mut now) = (Flaps::default(), Vec::new(), false, 0);
             for gap in gaps {
                 now += gap;
-                if gap % 3 > 0 {
+                if !gap.is_multiple_of(3) {
                     flaps.note(now, rule);
                     all.push(now);
                 }

@@ -16,6 +16,7 @@ mod probe_kinds;
 mod probe_runs;
 mod probe_text;
 mod probe_tls;
+mod probe_watch;
 mod readme;
 mod serve;
 mod support;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use tokio::sync::mpsc::unbounded_channel;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -25,11 +26,10 @@ const READERS: usize = 64;
 /// Probes until the end.
 pub async fn run(settings: &Settings, app: &App) -> Result<Report, Error> {
     let (snapshots, mut seen) = watch::channel(Snapshot::default());
-    let (changes, mut changed) = unbounded_channel();
+    let (changes, changed) = unbounded_channel();
     let (troubles, mut troubled) = unbounded_channel();
-    let notifier = Notifier::start(settings.ways.clone(), settings.patience, &troubles);
-    let mut view =
-        View { app, settings, live: app.console.live(), ledger: notifier.ledger(), notifier, rounds: 0 };
+    let (telling, ledger, mut told) = tell_all(settings, &troubles, changed);
+    let mut view = View { app, settings, live: app.console.live(), ledger, rounds: 0 };
     let _metrics = serve_metrics(settings, &view.ledger, &seen, app).await?;
     let documents = settings.watch && app.console.is_json();
     let observers = Observers {
@@ -47,7 +47,7 @@ pub async fn run(settings: &Settings, app: &App) -> Result<Report, Error> {
                 let snapshot = seen.borrow_and_update().clone();
                 view.snapshot(snapshot)?;
             }
-            Some(change) = changed.recv() => view.change(&change)?,
+            Some(change) = told.recv() => view.change(&change)?,
             Some(trouble) = troubled.recv() => view.trouble(&trouble),
         }
         if settings.watch && app.console.reader_is_gone() {
@@ -55,19 +55,42 @@ pub async fn run(settings: &Settings, app: &App) -> Result<Report, Error> {
         }
     };
     let found = found.map_err(|error| Error::unknown("the probe ended before its time").because(error))?;
-    while let Ok(change) = changed.try_recv() {
+    // All changes are known, so that this ends by itself.
+    let notifier = telling.await.map_err(|error| Error::unknown("cannot tell of changes").because(error))?;
+    while let Ok(change) = told.try_recv() {
         view.change(&change)?;
     }
-    let news = view.is_new(&found.snapshot);
-    let (ledger, told_live) = (view.ledger.clone(), view.shows_changes());
-    view.notifier.finish(LAST_NOTICES).await;
-    drop(view.live);
+    notifier.finish(LAST_NOTICES).await;
     while let Ok(trouble) = troubled.try_recv() {
-        tell_trouble(&trouble, app);
+        view.trouble(&trouble);
     }
+    let news = view.is_new(&found.snapshot);
     let mut report = Report::new(found.snapshot, Some(found.end), settings);
-    (report.notices, report.tell_changes) = (ledger.counts(), told_live);
+    (report.notices, report.tell_changes) = (view.ledger.counts(), view.shows_changes());
     Ok(if news { report.of_round() } else { report })
+}
+
+/// Sends each change on its ways, and passes it on. A task of its own: whoever shows changes may have to wait for the
+/// reader of stdout, and whoever is told of them must not.
+fn tell_all(
+    settings: &Settings,
+    troubles: &UnboundedSender<Trouble>,
+    mut changed: UnboundedReceiver<StateChange>,
+) -> (JoinHandle<Notifier>, Ledger, UnboundedReceiver<StateChange>) {
+    let notifier = Notifier::start(settings.ways.clone(), settings.patience, troubles);
+    let (ledger, fail_on) = (notifier.ledger(), settings.fail_on);
+    let (pass_on, told) = unbounded_channel();
+    let telling = tokio::spawn(async move {
+        while let Some(change) = changed.recv().await {
+            if let Some(notice) = tell::notice(&change, fail_on) {
+                notifier.tell(notice);
+            }
+            // Fails only when nobody shows them any more.
+            let _ = pass_on.send(change);
+        }
+        notifier
+    });
+    (telling, ledger, told)
 }
 
 /// Serves `/metrics` until this is dropped, if it is wanted.
@@ -111,7 +134,6 @@ struct View<'a> {
     app: &'a App,
     settings: &'a Settings,
     live: Live,
-    notifier: Notifier,
     ledger: Ledger,
     /// Rounds that were shown.
     rounds: u64,
@@ -143,9 +165,6 @@ impl View<'_> {
     }
 
     fn change(&self, change: &StateChange) -> Result<(), Error> {
-        if let Some(notice) = tell::notice(change, self.settings.fail_on) {
-            self.notifier.tell(notice);
-        }
         if self.app.console.is_json() || self.shows_changes() {
             return Ok(());
         }
@@ -153,13 +172,10 @@ impl View<'_> {
     }
 
     fn trouble(&self, trouble: &Trouble) {
-        tell_trouble(trouble, self.app);
-    }
-}
-
-fn tell_trouble(trouble: &Trouble, app: &App) {
-    match trouble {
-        Trouble::Again { .. } => app.console.detail(&trouble.to_string()),
-        Trouble::GivenUp { .. } | Trouble::Lost { .. } => app.console.warn(&trouble.to_string()),
+        let console = &self.app.console;
+        match trouble {
+            Trouble::Again { .. } => console.detail(&trouble.to_string()),
+            Trouble::GivenUp { .. } | Trouble::Lost { .. } => console.warn(&trouble.to_string()),
+        }
     }
 }
