@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::reason::Fault;
 use crate::tls::dial::Dial;
@@ -14,6 +15,10 @@ use crate::units;
 
 /// So many connections may be refused before no more are tried.
 const REFUSALS: usize = 2;
+/// All questions together may take so many time-outs: a server could be slow with each of its suites.
+const PATIENCE: u32 = 24;
+/// As many chains are kept: a server could have another one for each connection.
+const CHAINS: usize = 8;
 
 /// An answer that decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +37,8 @@ pub(super) enum Trouble {
     Alert(u8),
     #[error("{0}")]
     Unreachable(String),
+    #[error("not all was asked within {0}")]
+    Exhausted(units::Duration),
 }
 
 /// Asks one server.
@@ -39,6 +46,7 @@ pub(super) struct Asker<'a> {
     dial: &'a Dial,
     /// Sent as SNI.
     pub name: Option<&'a str>,
+    begun: Instant,
     seen: Mutex<Seen>,
 }
 
@@ -68,7 +76,9 @@ pub(super) struct Seen {
 
 impl<'a> Asker<'a> {
     pub fn new(dial: &'a Dial, name: Option<&'a str>) -> Asker<'a> {
-        Asker { dial, name, seen: Mutex::default() }
+        // A name is absolute without its last dot too, and only so in TLS (RFC 6066).
+        let name = name.map(|name| name.trim_end_matches('.'));
+        Asker { dial, name, begun: Instant::now(), seen: Mutex::default() }
     }
 
     /// What answers had in common until now.
@@ -85,6 +95,10 @@ impl<'a> Asker<'a> {
     pub async fn ask(&self, hello: &[u8]) -> Result<Flight, Trouble> {
         if let Some(over) = self.seen().over.clone() {
             return Err(over);
+        }
+        let patience = self.dial.timeout() * PATIENCE;
+        if self.begun.elapsed() > patience {
+            return Err(Trouble::Exhausted(units::Duration(patience)));
         }
         let answer = self.exchange(hello).await;
         self.seen().note(&answer);
@@ -182,6 +196,7 @@ impl Seen {
 
     fn note_chain(&mut self, chain: &[Vec<u8>]) {
         if let Some(leaf) = chain.first()
+            && self.chains.len() < CHAINS
             && self.chains.iter().all(|known| known.first() != Some(leaf))
         {
             self.chains.push(chain.to_vec());

@@ -46,10 +46,16 @@ pub(super) enum Begun<'a> {
     Doubtful,
 }
 
-/// Offers everything at once, and less where that decides nothing.
+/// Offers everything at once, and less where that decides nothing. TLS 1.3 is asked twice in the same way before it gets
+/// a key, since that hides all groups but one.
 pub(super) async fn begin<'a>(asker: &'a Asker<'a>, version: Version) -> Result<Begun<'a>, Trouble> {
     let whole = Chain { asker, version, manner: Manner::Whole };
-    match whole.ask(table::suites(version), whole.groups()).await {
+    let (suites, groups) = (table::suites(version), whole.groups());
+    let first = match version {
+        Version::Tls13 => whole.ask_twice(suites, groups).await,
+        _ => whole.ask(suites, groups).await,
+    };
+    match first {
         Ok(Reply::OtherVersion) => Ok(Begun::Refused),
         Ok(Reply::Nothing) if version == Version::Tls13 => begin_carefully(asker, version).await,
         Ok(Reply::Nothing) => Ok(Begun::Doubtful),
@@ -57,7 +63,7 @@ pub(super) async fn begin<'a>(asker: &'a Asker<'a>, version: Version) -> Result<
             asker.seen().takes_large |= version < Version::Tls13;
             Ok(Begun::Spoken(whole, reply))
         }
-        // The second try of what has decided nothing.
+        Err(trouble @ Trouble::Stalled(_)) if version == Version::Tls13 => Err(trouble),
         Err(trouble) if asker.is_worth_another(&trouble) => match begin_carefully(asker, version).await? {
             // Nothing of a few suites says nothing of the others.
             Begun::Doubtful => Ok(Begun::Spoken(Chain { manner: Manner::Careful, ..whole }, Reply::Nothing)),

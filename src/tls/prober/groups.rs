@@ -51,23 +51,37 @@ impl Chain<'_> {
         known: &[Group],
         found: &mut Vec<Group>,
     ) -> Result<(), Trouble> {
+        let size = if self.manner == Manner::Whole { table::groups().len() } else { table::SMALL_GROUPS };
+        for offer in table::groups().chunks(size) {
+            while let Some(group) = self.another_group(suites, offer, known, found).await? {
+                found.push(group);
+            }
+        }
+        Ok(())
+    }
+
+    async fn another_group(
+        &self,
+        suites: &[Suite],
+        offer: &[Group],
+        known: &[Group],
+        found: &[Group],
+    ) -> Result<Option<Group>, Trouble> {
         // A certificate's own curve must be among those offered, or its suites are out of the question.
-        let is_bound =
-            self.version < Version::Tls13 && suites.iter().all(|suite| suite.to_string().contains("_ECDSA_"));
-        loop {
-            let is_new = |group: &Group| !known.contains(group) && !found.contains(group);
-            let mut offer: Vec<Group> = table::groups().iter().copied().filter(is_new).collect();
-            if is_bound {
-                offer.extend(found.iter());
-            }
-            if offer.is_empty() {
-                return Ok(());
-            }
-            let control = found.last().or(known.last()).map(|group| (suites, std::slice::from_ref(group)));
-            match self.ask_for_more((suites, &offer), control).await? {
-                Reply::Chosen(_, Some(group)) if is_new(&group) => found.push(group),
-                _ => return Ok(()),
-            }
+        let is_ecdsa = |suite: &Suite| suite.to_string().contains("_ECDSA_");
+        let is_bound = self.version < Version::Tls13 && suites.iter().all(is_ecdsa);
+        let is_new = |group: &Group| !known.contains(group) && !found.contains(group);
+        let mut offer: Vec<Group> = offer.iter().copied().filter(is_new).collect();
+        if offer.is_empty() {
+            return Ok(None);
+        }
+        if is_bound {
+            offer.extend(found);
+        }
+        let control = found.last().or(known.last()).map(|group| (suites, std::slice::from_ref(group)));
+        match self.ask_for_more((suites, &offer), control).await? {
+            Reply::Chosen(_, group) => Ok(group.filter(is_new)),
+            _ => Ok(None),
         }
     }
 

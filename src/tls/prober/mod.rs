@@ -165,7 +165,8 @@ async fn all_groups(asker: &Asker<'_>, versions: &BTreeMap<Version, Fact<Spoken>
         if with_groups.is_empty() {
             continue;
         }
-        let chain = Chain { asker, version, manner: Manner::Whole };
+        let manner = if asker.seen().takes_large { Manner::Whole } else { Manner::Careful };
+        let chain = Chain { asker, version, manner };
         let seen = asker.seen().curves.clone();
         let older = chain.groups_of(&with_groups, &found, seen).await;
         let Fact::Known(more) = older.found else { return older };

@@ -8,6 +8,9 @@ use crate::tls::registry::{Group, Suite, Version};
 /// As many suites go into a small hello, so that it stays below 256 bytes: some servers hang at 256 to 511.
 pub(super) const SMALL: usize = 48;
 
+/// Likewise groups, beside some suites.
+pub(super) const SMALL_GROUPS: usize = 20;
+
 /// RFC 7507: this is a second try with an older version.
 pub(super) const FALLBACK_SCSV: Suite = Suite(0x5600);
 const RENEGOTIATION_SCSV: u32 = 0x00ff;

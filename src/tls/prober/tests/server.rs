@@ -18,6 +18,7 @@ use crate::tls::registry::{Group, Suite, Version};
 /// What a server does when it has heard a hello.
 pub enum Act {
     Say(Vec<u8>),
+    SayLate(Vec<u8>, Duration),
     Reset,
     Stall,
 }
@@ -99,6 +100,14 @@ pub fn flight(version: Version, suite: Suite, group: Option<Group>) -> Vec<u8> {
 
 /// Asks a server that does this with the hello of each connection; the number of connections that it saw.
 pub async fn ask(act: impl Fn(usize, &Heard) -> Act + Send + Sync + 'static) -> (Protocol, usize) {
+    ask_within(Duration::from_secs(2), act).await
+}
+
+/// The same with another time-out.
+pub async fn ask_within(
+    timeout: Duration,
+    act: impl Fn(usize, &Heard) -> Act + Send + Sync + 'static,
+) -> (Protocol, usize) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (act, count) = (Arc::new(act), Arc::new(AtomicUsize::new(0)));
@@ -109,7 +118,7 @@ pub async fn ask(act: impl Fn(usize, &Heard) -> Act + Send + Sync + 'static) -> 
             tokio::spawn(serve(stream, number, act.clone()));
         }
     });
-    let dial = dial(address, Duration::from_secs(2));
+    let dial = dial(address, timeout);
     let protocol = enumerate(&dial, Some("app.test")).await;
     server.abort();
     let count = count.load(Ordering::SeqCst);
@@ -121,7 +130,7 @@ pub fn dial(address: SocketAddr, timeout: Duration) -> Dial {
     Dial::new((address, "app.test"), None, timeout, (8, Arc::new(Semaphore::new(100))))
 }
 
-async fn serve(mut stream: TcpStream, number: usize, act: Arc<impl Fn(usize, &Heard) -> Act>) {
+pub async fn serve(mut stream: TcpStream, number: usize, act: Arc<impl Fn(usize, &Heard) -> Act>) {
     let mut bytes = Vec::new();
     let heard = loop {
         if stream.read_buf(&mut bytes).await.unwrap_or(0) == 0 {
@@ -137,6 +146,10 @@ async fn serve(mut stream: TcpStream, number: usize, act: Arc<impl Fn(usize, &He
             let _ = stream.shutdown().await;
             // Closing with something unread would be a reset.
             let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+        }
+        Act::SayLate(answer, delay) => {
+            tokio::time::sleep(delay).await;
+            let _ = stream.write_all(&answer).await;
         }
         Act::Reset => {
             let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
