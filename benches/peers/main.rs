@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "without a peer there is nothing to compare")]
 
 mod breaker;
+mod breaker_run;
 mod floor;
 mod jobs;
 mod load;
@@ -96,6 +97,9 @@ fn main() {
     }
     if wanted("breaker") {
         rows.push(breaker::row());
+    }
+    if wanted("breaker_run") {
+        rows.extend(breaker_run::rows());
     }
     if wanted("startup") {
         rows.push(startup::row());

@@ -11,7 +11,7 @@ use crate::store::{Error, Known, Records, Settings, Step};
 /// Where the records are.
 pub(super) const KIND: &str = "breakers";
 
-/// The longest time that a store of many may delay a call, before it and after it.
+/// Usually a store of many may not delay a call for longer, before it and after it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// In the store of this host everybody gets their turn; only a process that was stopped keeps others waiting.
@@ -81,10 +81,10 @@ impl Circuit {
     /// The store cannot be used.
     pub fn open(settings: &Settings, prefix: &str, name: Name, terms: Terms) -> Result<Circuit, Error> {
         let records = Records::open(settings, prefix, KIND)?;
-        let patience = match settings {
+        let patience = terms.patience.unwrap_or(match settings {
             Settings::Local(_) => LOCAL_PATIENCE,
             Settings::Etcd(etcd) => PATIENCE.min(etcd.timeout),
-        };
+        });
         Ok(Circuit { records, name, terms, host: host(), patience })
     }
 

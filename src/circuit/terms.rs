@@ -26,6 +26,8 @@ pub struct Terms {
     pub quorum: u32,
     /// How many fallbacks run at once.
     pub fallbacks: u32,
+    /// The longest time that the store may delay a call, before it and after it; none: what suits the store.
+    pub patience: Option<Duration>,
 }
 
 /// Hystrix lets as many fallbacks run at once.
@@ -34,7 +36,7 @@ pub const FALLBACKS: u32 = 10;
 impl Terms {
     /// Those of a breaker alone.
     pub fn of(config: Config) -> Terms {
-        Terms { config, grace: Duration::ZERO, quorum: 1, fallbacks: FALLBACKS }
+        Terms { config, grace: Duration::ZERO, quorum: 1, fallbacks: FALLBACKS, patience: None }
     }
 
     /// How long a call, or its fallback, may hold its place.

@@ -36,10 +36,11 @@ fn the_readme() {
 fn the_examples_of_the_help() {
     let parts =
         ["run", "acquire", "release", "status", "watch", "break", "verify"].map(|part| ["lock", part]);
-    let whole =
-        ["serve", "probe", "lock", "tls", "config", "completions", "man"].map(|command| vec![command]);
-    let check = vec!["tls", "check"];
-    for command in whole.into_iter().chain(parts.map(Vec::from)).chain([check]) {
+    let of_breaker = ["run", "list", "show", "open", "close", "reset", "watch"].map(|part| ["breaker", part]);
+    let whole = ["serve", "probe", "lock", "breaker", "tls", "config", "completions", "man"];
+    let whole = whole.map(|command| vec![command]);
+    let parts = parts.into_iter().chain(of_breaker).chain([["tls", "check"]]).map(Vec::from);
+    for command in whole.into_iter().chain(parts) {
         let help = run(&[&command[..], &["--help"]].concat()).stdout;
         let lines = commands(help.split("Examples:").nth(1).expect("examples"));
         assert!(!lines.is_empty(), "{command:?}");

@@ -41,7 +41,7 @@ HARDY_BREAKER_NAME, HARDY_BREAKER_OUTCOME (failure, timeout, short_circuited, re
 HARDY_BREAKER_EXIT in its environment, and has --timeout, too. At most 10 fallbacks of one breaker run at once.
 
 All who give the same name share the breaker, each by its own numbers; only the window is that of who came first, until
-no call is in it. Waiting for the store delays a call by at most 1s before it and 1s after it (5s on this host).")]
+no call is in it. A store that does not answer delays a call by at most --state-within, before it and after it.")]
 pub struct Args {
     // First, because those that follow take what it looks at.
     #[command(flatten)]
@@ -49,6 +49,9 @@ pub struct Args {
     /// The breaker: any text without control characters, such as pay or db/replica
     #[arg(value_name = "NAME", add = settings::names())]
     name: Name,
+    /// The command and its arguments
+    #[arg(value_name = "CMD", last = true, required = true)]
+    command: Vec<OsString>,
     #[command(flatten)]
     knobs: BreakerKnobs,
     /// Trip only when so many hosts see it failing
@@ -69,11 +72,11 @@ pub struct Args {
     /// Without an answer of the store: allow calls, or deny them
     #[arg(long, value_name = "HOW", default_value = "allow", hide_possible_values = true)]
     state_unavailable: Unavailable,
+    /// Wait no longer for the store, before a call and after it [default: 1s, on this host 5s]
+    #[arg(long, value_name = "D", hide_short_help = true)]
+    state_within: Option<units::Duration>,
     #[command(flatten)]
     store: StoreArgs,
-    /// The command and its arguments
-    #[arg(value_name = "CMD", last = true, required = true)]
-    command: Vec<OsString>,
 }
 
 /// What to do without an answer of the store.
@@ -87,7 +90,8 @@ enum Unavailable {
 pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
     let knobs = args.knobs.clone().or(app.config.profile.breaker.clone());
     let config = breaker_config(knobs, |field| args.names.of("breaker", field))?;
-    let terms = Terms { grace: args.grace.0, quorum: args.quorum.get(), ..Terms::of(config) };
+    let patience = args.state_within.map(|units::Duration(time)| time);
+    let terms = Terms { grace: args.grace.0, quorum: args.quorum.get(), patience, ..Terms::of(config) };
     let circuit = args.store.circuit(args.name.clone(), terms, &app.config)?;
     let (asked, unavailable) = ask(&args, &circuit, app).await?;
     let Some(signals) = app.shutdown.hand_over() else {

@@ -34,7 +34,7 @@ fn a_store_that_does_not_answer_keeps_nobody_waiting_for_long() {
     let store = Store::of(crate::etcd::Etcd::single());
     assert_eq!(called(&store, &[], "true").code, Some(0));
     store.etcd().unwrap().stop(0);
-    let run = called(&store, &[], "echo works");
+    let run = called(&store, &["--state-within", "500ms"], "echo works");
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), "works\n"), "{run:?}");
     store.etcd().unwrap().cont(0);
 }

@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::lock::store::Store;
 use crate::support::Run;
 
-/// So long that no slow machine lets a call run into its timeout, or fall out of the window.
-const USUAL: [[&str; 2]; 2] = [["--window", "10m"], ["--timeout", "20s"]];
+/// So long that no slow machine lets a call run into its timeout, fall out of the window, or give the store up.
+const USUAL: [[&str; 2]; 3] = [["--window", "10m"], ["--timeout", "20s"], ["--state-within", "30s"]];
 
 /// `hardy breaker run x FLAGS -- sh -c SCRIPT`.
 fn call(store: &Store, flags: &[&str], script: &str) -> Command {

@@ -1,32 +1,26 @@
 //! `hardy breaker run`: the command's streams, codes and end; the trip, the fallback, the recovery.
 
 use std::io::Write;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use super::{call, called, lines, shown, state, trip};
 use crate::lock::store::Store;
-use crate::support::{Process, wait_for};
+use crate::support::{Process, Run, wait_for};
 
 #[test]
 fn the_articles_loop_trips_once_answers_from_the_cache_and_recovers() {
     Store::each(|store| {
         let script = format!(
-            "for i in $(seq 50); do '{}' breaker run pay --cooldown 20s --window 10m --fallback 'echo cached' -- \
+            "for i in $(seq 50); do '{}' breaker run pay --cooldown 20s --window 10m --state-within 30s --fallback 'echo cached' -- \
              sh -c 'echo >>calls; exit 1'; done",
             env!("CARGO_BIN_EXE_hardy")
         );
-        let mut sh = store.hardy();
-        let environment: Vec<_> =
-            sh.get_envs().map(|(n, v)| (n.to_owned(), v.map(Into::<std::ffi::OsString>::into))).collect();
-        sh = std::process::Command::new("sh");
-        for (name, value) in environment {
-            match value {
-                Some(value) => sh.env(name, value),
-                None => sh.env_remove(name),
-            };
-        }
-        let run: crate::support::Run =
-            sh.args(["-c", &script]).current_dir(store.directory()).output().unwrap().into();
+        let mut sh = Command::new("sh");
+        store.hardy().get_envs().for_each(|(name, value)| match value {
+            Some(value) => drop(sh.env(name, value)),
+            None => drop(sh.env_remove(name)),
+        });
+        let run: Run = sh.args(["-c", &script]).current_dir(store.directory()).output().unwrap().into();
         assert_eq!((run.code, run.stdout), (Some(0), "cached\n".repeat(50)));
         assert_eq!(lines(store, "calls"), 20, "called until it tripped, and not once more");
         assert_eq!(run.stderr.matches("pay is open now: 20 of 20 calls failed").count(), 1);
