@@ -169,10 +169,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tcp_target_has_no_body() {
+    fn a_redis_target_has_no_body() {
         let mut target = Target {
             name: "db".into(),
-            address: "tcp://db:1".parse().unwrap(),
+            address: "redis://db".parse().unwrap(),
             request: Request::default(),
             expect: Expect::default(),
             breaker: breaker::Config::default(),
@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(target.check(), Ok(()));
         target.expect.body = Some("x".into());
         let text = target.check().unwrap_err().to_string();
-        assert_eq!(text, "db cannot be as expected: a tcp target has no body");
+        assert_eq!(text, "db cannot be as expected: a redis target has no body");
     }
 
     #[test]

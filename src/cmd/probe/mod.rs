@@ -244,8 +244,8 @@ mod tests {
             ),
             (http("timeout = \"0s\""), "targets.api.timeout must be at least 1ms, not 0s"),
             (
-                "[targets.db]\nurl = \"tcp://h:1\"\nexpect = { body = \"x\" }".to_owned(),
-                "targets.db.expect.body: db cannot be as expected: a tcp target has no body",
+                "[targets.db]\nurl = \"redis://h\"\nexpect = { body = \"x\" }".to_owned(),
+                "targets.db.expect.body: db cannot be as expected: a redis target has no body",
             ),
             (
                 "[targets.db]\nurl = \"tcp://h:1\"\nmethod = \"PUT\"".to_owned(),

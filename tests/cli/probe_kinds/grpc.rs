@@ -1,4 +1,4 @@
-//! The health service of gRPC, as tonic serves it.
+//! The health service of gRPC, as tonic serves it; HTTP/2 without TLS.
 
 use std::net::SocketAddr;
 
@@ -75,4 +75,18 @@ fn a_server_without_health_says_so() {
             && ["protocol", "closed", "connect.reset"].contains(&last["reason"].as_str().unwrap()),
         "{last}"
     );
+}
+
+/// `h2c://` to the same server: it answers what it does not know with a status of gRPC, below one of HTTP.
+#[test]
+fn http2_is_spoken_at_once() {
+    let health = Health::start();
+    let url = format!("h2c://{}/any", health.address);
+    let (code, last) = call(&url, &["--expect-header", "grpc-status: 12"]);
+    assert_eq!((code, last["status"].as_u64()), (Some(0), Some(200)), "{last}");
+    let http1 = Server::http(ok);
+    let (code, last) = call(&format!("h2c://{}/", http1.address), &[]);
+    assert_eq!(code, Some(1), "{last}");
+    // The same server in HTTP/1.
+    assert_eq!(call(&url.replace("h2c", "http"), &[]).0, Some(1));
 }

@@ -1,9 +1,9 @@
-//! HTTP: client certificates, the family of addresses, HTTP/2 without TLS, compressed bodies.
+//! HTTP: client certificates, the family of addresses, compressed bodies.
 
 use std::fs;
 use std::process::Stdio;
 
-use super::{assert_down, assert_up, call};
+use super::{assert_down, assert_up};
 use crate::fixtures::Server;
 use crate::support::{Process, hardy, run};
 
@@ -19,18 +19,7 @@ fn serve(args: &[&str]) -> (Process, String) {
 }
 
 #[test]
-fn http2_is_spoken_at_once() {
-    let (_server, at) = serve(&["--respond", "200:hello"]);
-    let (code, last) = call(&format!("h2c://{at}/"), &["--expect-body", "hello", "--expect-status", "200"]);
-    assert_eq!((code, last["status"].as_u64()), (Some(0), Some(200)), "{last}");
-    let http1 = Server::http(crate::fixtures::ok);
-    let (code, last) = call(&format!("h2c://{}/", http1.address), &[]);
-    assert_eq!(code, Some(1), "{last}");
-}
-
-#[test]
 fn compressed_bodies_are_read() {
-    let directory = tempfile::tempdir().unwrap();
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     std::io::Write::write_all(&mut packed, br#"{"status":"up"}"#).unwrap();
     let packed = packed.finish().unwrap();
@@ -43,7 +32,6 @@ fn compressed_bodies_are_read() {
         answer
     });
     assert_up(&server.url("/"), &["--expect-json", "$.status=up"], "");
-    drop(directory);
 }
 
 #[test]
