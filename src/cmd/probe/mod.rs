@@ -91,7 +91,7 @@ pub struct Args {
     ///
     /// 0 all up, 1 a target is degraded, 2 one is down (or degraded, with --fail-on degraded), 3 one is unknown, or the probe
     /// could not be made. The perfdata has each target's last latency.
-    #[arg(long, conflicts_with_all = ["until", "watch"])]
+    #[arg(long, conflicts_with_all = ["until", "watch"], hide_short_help = true)]
     nagios: bool,
     #[command(flatten)]
     rounds: ProbeKnobs,

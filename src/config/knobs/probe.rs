@@ -106,7 +106,13 @@ pub struct ProbeKnobs {
     /// With --watch: serve /metrics, /healthz and /readyz on this address
     ///
     /// HOST:PORT with a numeric host or `localhost`, :PORT for every address, or unix:PATH. Port 0 takes a free one.
-    #[arg(long, value_name = "ADDR", env = "HARDY_PROBE_LISTEN", help_heading = "Watch")]
+    #[arg(
+        long,
+        value_name = "ADDR",
+        env = "HARDY_PROBE_LISTEN",
+        help_heading = "Watch",
+        hide_short_help = true
+    )]
     pub listen: Option<String>,
     /// Follow this many redirects; with 0 the redirect itself is the answer
     #[arg(
