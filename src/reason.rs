@@ -63,6 +63,8 @@ reasons! {
     TlsClientCertificate = "tls.client_certificate",
     /// The handshake failed.
     TlsHandshake = "tls.handshake",
+    /// The certificate is good, and does not last as long as was asked for.
+    TlsCertificateExpiresSoon = "tls.certificate.expires_soon",
     /// The status is not the expected one.
     HttpStatus = "http.status",
     /// What came is not HTTP.

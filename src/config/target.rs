@@ -72,6 +72,9 @@ pub struct Expect {
     /// The longest time until the answer is complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub within: Option<Duration>,
+    /// How much of the certificate's life must be left: `14d`, or a share such as `15%`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert_life: Option<String>,
 }
 
 /// A status as it is written: a number or a text.

@@ -12,11 +12,13 @@ use reqwest::redirect;
 pub mod lookup;
 mod phases;
 mod proxy;
+mod served;
 mod trust;
 
 pub use lookup::{Family, Overrides};
 pub use phases::{Phase, PhaseClock, Phases};
 pub use proxy::{Proxies, is_proxy};
+pub use served::Served;
 pub use trust::{
     Asked, CaError, IdentityError, NoRoots, Trust, Untrusted, read_ca, read_identity, tls_reason,
 };
@@ -44,6 +46,8 @@ pub struct Recipe<'a> {
     pub clock: Arc<PhaseClock>,
     /// Where it is noted that the server asked for a client certificate.
     pub asked: Asked,
+    /// Where it is noted which certificate the server showed.
+    pub served: Served,
 }
 
 /// Builds a client for one call: system proxies, no pool, HTTP/2 where the server chooses it.
@@ -51,12 +55,13 @@ pub struct Recipe<'a> {
 /// # Errors
 /// When reqwest cannot be set up; never because of the server.
 pub fn client(recipe: Recipe<'_>) -> Result<reqwest::Client, reqwest::Error> {
-    let Recipe { trust, overrides, family, redirects, unix_socket, http2_only, keep, clock, asked } = recipe;
+    let Recipe { trust, overrides, family, redirects, unix_socket, http2_only, keep, clock, asked, served } =
+        recipe;
     let policy = match redirects {
         0 => redirect::Policy::none(),
         most => redirect::Policy::limited(most as usize),
     };
-    let tls = trust.client_config(Arc::new(Forgetful::new(clock.clone())), asked);
+    let tls = trust.client_config(Arc::new(Forgetful::new(clock.clone())), asked, served);
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("hardy/", env!("CARGO_PKG_VERSION")))
         .tls_backend_preconfigured(tls)

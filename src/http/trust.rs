@@ -6,7 +6,6 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -20,6 +19,7 @@ use rustls::{
     SignatureScheme,
 };
 
+use super::served::{Noting, Served};
 use crate::reason::Reason;
 
 /// A file of certificates that cannot be used.
@@ -199,38 +199,64 @@ impl Trust {
         config
     }
 
-    /// A configuration of its own for one call, whose sessions go to `sessions`.
-    pub(super) fn client_config(&self, sessions: Arc<dyn ClientSessionStore>, asked: Asked) -> ClientConfig {
+    /// A configuration of its own for one call, which has a whole handshake; what the server asked for and showed is
+    /// noted.
+    pub fn config_of_call(&self, asked: Asked, served: Served) -> ClientConfig {
         let mut config = ClientConfig::clone(&self.config);
+        config.resumption = Resumption::disabled();
+        config.client_auth_cert_resolver = Arc::new(Answering { identity: self.identity.clone(), asked });
+        let noting = Noting { verifier: self.verifier.clone(), served };
+        config.dangerous().set_certificate_verifier(Arc::new(noting));
+        config
+    }
+
+    /// The same, with sessions that go to `sessions`.
+    pub(super) fn client_config(
+        &self,
+        sessions: Arc<dyn ClientSessionStore>,
+        asked: Asked,
+        served: Served,
+    ) -> ClientConfig {
+        let mut config = self.config_of_call(asked, served);
         config.resumption = Resumption::store(sessions);
-        config.client_auth_cert_resolver = match &self.identity {
-            Some(identity) => Arc::new(SingleCertAndKey::from(identity.clone())),
-            None => Arc::new(asked),
-        };
         config
     }
 }
 
-/// Whether the server asked for a client certificate. It never gets one.
+/// Whether the server asked for a client certificate in one call, and then whether it got one.
 #[derive(Clone, Debug, Default)]
-pub struct Asked(Arc<AtomicBool>);
+pub struct Asked(Arc<OnceLock<bool>>);
 
 impl Asked {
     /// Did it?
     #[must_use]
     pub fn so(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.get().is_some()
+    }
+
+    /// Did it, and got none?
+    #[must_use]
+    pub fn in_vain(&self) -> bool {
+        self.0.get() == Some(&false)
     }
 }
 
-impl ResolvesClientCert for Asked {
+/// What a server gets that asks, and where that is noted.
+#[derive(Debug)]
+struct Answering {
+    identity: Option<Arc<CertifiedKey>>,
+    asked: Asked,
+}
+
+impl ResolvesClientCert for Answering {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        self.0.store(true, Ordering::Relaxed);
-        None
+        // Already set by an earlier handshake of this call: it went the same way.
+        let _ = self.asked.0.set(self.identity.is_some());
+        self.identity.clone()
     }
 
     fn has_certs(&self) -> bool {
-        false
+        self.identity.is_some()
     }
 }
 

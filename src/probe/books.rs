@@ -190,8 +190,14 @@ mod tests {
                 if !good {
                     result = Err(Reason::HttpStatus.because("expected 200-399, got 503"));
                 }
-                let call =
-                    Call { result, latency, phases: [Some(latency); 5], status: Some(200), answer: None };
+                let call = Call {
+                    result,
+                    latency,
+                    phases: [Some(latency); 5],
+                    status: Some(200),
+                    answer: None,
+                    certificate: None,
+                };
                 books.count(Message::Call { target, at_ms: now_ms, call }, now_ms);
                 latency_us = Some(micros(latency));
                 outcome.into()

@@ -13,6 +13,7 @@ use serde_json::Value;
 use serde_json_path::JsonPath;
 
 use crate::reason::{Fault, Reason};
+use crate::tls::threshold::Threshold;
 use crate::units;
 
 /// What must come back. Empty: a status of 200 to 399, or an exit status of 0.
@@ -32,6 +33,8 @@ pub struct Expect {
     pub answers: Vec<String>,
     /// The longest time until the answer is complete.
     pub within: Option<Duration>,
+    /// How much of the certificate's life must be left.
+    pub cert_life: Option<Threshold>,
 }
 
 /// A text that is not of the expected form.

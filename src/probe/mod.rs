@@ -2,7 +2,8 @@
 //!
 //! - `target`     what is probed: request and expectations of an address
 //! - `expect`     what a good answer looks like
-//! - `call`       one call over HTTP, TCP or by a command
+//! - `call`       one call over HTTP, TCP, TLS or by a command
+//! - `certificate` when the certificate that was served ends
 //! - `classify`   finds which of the known reasons a failure had
 //! - `round`      a call, its retries and its fallback; `pace` says when rounds are due
 //! - `tally`      what was counted for one target, and its state; `flap` says when that changes too often
@@ -16,6 +17,7 @@
 mod board;
 mod books;
 mod call;
+mod certificate;
 mod classify;
 mod clock;
 #[cfg(test)]

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::round::Retry;
 use super::shell::{self, Capture};
-use crate::http::{self, Asked, Overrides, PhaseClock, Recipe, Trust};
+use crate::http::{self, Asked, Overrides, PhaseClock, Recipe, Served, Trust};
 use crate::units;
 
 /// So many notices wait at most, for each way.
@@ -296,6 +296,7 @@ async fn post(url: &Url, trust: &Trust, overrides: &Overrides, notice: &Notice) 
         keep: false,
         clock: PhaseClock::start(),
         asked: Asked::default(),
+        served: Served::default(),
     });
     let sent = async {
         let request = client?.post(url.clone()).header(CONTENT_TYPE, "application/json");

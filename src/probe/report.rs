@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use super::certificate::CertificateReport;
 use super::clock::rfc3339;
 use crate::breaker::{self, Phase, Stats, WindowCounts};
 use crate::histogram::Summary;
@@ -182,6 +183,8 @@ pub struct TargetReport {
     pub last: Option<LastCall>,
     /// The last call that was not as expected.
     pub last_failure: Option<LastCall>,
+    /// The certificate that was served last, believed or not; null where none was.
+    pub certificate: Option<CertificateReport>,
     /// Latencies of the calls that were as expected.
     pub success_us: Option<Summary>,
     /// Latencies of the others.

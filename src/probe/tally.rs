@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::call::Call;
+use super::certificate::CertificateReport;
 use super::clock::rfc3339;
 use super::flap::Flaps;
 use super::report::{
@@ -37,6 +38,7 @@ pub struct Tally {
     reasons: BTreeMap<Reason, u64>,
     last: Option<LastCall>,
     last_failure: Option<LastCall>,
+    certificate: Option<CertificateReport>,
     success: Compact,
     failure: Compact,
     phases: [Compact; 5],
@@ -58,6 +60,7 @@ impl Tally {
         for (latencies, phase) in self.phases.iter_mut().zip(call.phases) {
             phase.into_iter().for_each(|spent| latencies.record(spent));
         }
+        self.certificate = call.certificate.or(self.certificate.take());
         let fault = call.result.err();
         match &fault {
             None => {
@@ -166,6 +169,7 @@ impl Tally {
             reasons: self.reasons.clone(),
             last: self.last.clone(),
             last_failure: self.last_failure.clone(),
+            certificate: self.certificate.clone(),
             success_us: summary(&self.success),
             failure_us: summary(&self.failure),
             phases_us: PhaseSummaries { dns, connect, tls, first_byte, body },
@@ -264,6 +268,7 @@ mod tests {
             phases: [None; 5],
             status: None,
             answer: None,
+            certificate: None,
         };
         tally.call(0, call(Ok(())));
         tally.call(0, call(Err(Reason::HttpStatus.because("expected 200, got 503"))));

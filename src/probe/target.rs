@@ -36,6 +36,7 @@ impl Target {
     #[must_use]
     pub fn may_use_tls(&self) -> bool {
         match &self.address {
+            Address::Tls { .. } => true,
             Address::Http { url, .. } | Address::H2c { url } => {
                 url.scheme() == "https" || self.request.redirects > 0
             }
@@ -50,7 +51,7 @@ impl Target {
     pub fn check(&self) -> Result<(), Misfit> {
         let misfit = |part, why: String| Err(Misfit { part, name: self.name.clone(), why });
         let kind = self.address.kind();
-        if let Some((part, what)) = self.expected().find(|(part, _)| !has(&self.address, *part)) {
+        if let Some((part, what)) = self.expected().find(|(part, _)| !self.has(*part)) {
             return misfit(part, format!("a {kind} target has no {what}"));
         }
         let (least, most, what) = match self.address {
@@ -80,23 +81,27 @@ impl Target {
             (Part::Body, "body", expect.body.is_some()),
             (Part::BodyRegex, "body", expect.body_regex.is_some()),
             (Part::Json, "body", !expect.json.is_empty()),
+            (Part::CertLife, "certificate", expect.cert_life.is_some()),
             (Part::Answer, "answers that could be told apart", !expect.answers.is_empty()),
         ];
         parts.into_iter().filter(|(_, _, expected)| *expected).map(|(part, what, _)| (part, what))
     }
-}
 
-/// Does an answer of this kind have it?
-fn has(address: &Address, part: Part) -> bool {
-    match address {
-        Address::Http { .. } | Address::H2c { .. } => part != Part::Answer,
-        Address::Exec { .. } | Address::Tls { .. } => !matches!(part, Part::Answer | Part::Header),
-        Address::Tcp { .. } | Address::Udp { .. } | Address::Etcd { .. } => {
-            matches!(part, Part::Body | Part::BodyRegex | Part::Json)
+    /// Does an answer of this kind have it?
+    fn has(&self, part: Part) -> bool {
+        match &self.address {
+            _ if part == Part::CertLife => self.may_use_tls(),
+            Address::Http { .. } | Address::H2c { .. } => part != Part::Answer,
+            Address::Exec { .. } => !matches!(part, Part::Answer | Part::Header),
+            Address::Tcp { .. } | Address::Udp { .. } | Address::Etcd { .. } => {
+                matches!(part, Part::Body | Part::BodyRegex | Part::Json)
+            }
+            Address::WebSocket { .. } => part == Part::Header,
+            Address::Dns(_) | Address::Redis { .. } | Address::Postgres { .. } => part == Part::Answer,
+            Address::Tls { .. } | Address::Grpc { .. } | Address::Mysql { .. } | Address::Icmp { .. } => {
+                false
+            }
         }
-        Address::WebSocket { .. } => part == Part::Header,
-        Address::Dns(_) | Address::Redis { .. } | Address::Postgres { .. } => part == Part::Answer,
-        Address::Grpc { .. } | Address::Mysql { .. } | Address::Icmp { .. } => false,
     }
 }
 
@@ -109,6 +114,7 @@ pub enum Part {
     Body,
     BodyRegex,
     Json,
+    CertLife,
     Answer,
     Send,
 }
@@ -181,6 +187,32 @@ mod tests {
         target.expect.body = Some("x".into());
         let text = target.check().unwrap_err().to_string();
         assert_eq!(text, "db cannot be as expected: a redis target has no body");
+    }
+
+    #[test]
+    fn only_what_speaks_tls_has_a_certificate_and_it_has_nothing_else() {
+        let check = |address: &str, redirects, expect| {
+            let (address, breaker) = (address.parse().unwrap(), breaker::Config::default());
+            let request = Request { redirects, ..Request::default() };
+            let target = Target { name: "t".into(), address, request, expect, breaker };
+            target.check().map_err(|misfit| misfit.part)
+        };
+        let life = || Expect { cert_life: "14d".parse().ok(), ..Expect::default() };
+        for (address, redirects) in [
+            ("https://h", 0),
+            ("tls://h", 0),
+            ("tls+smtp://h", 0),
+            ("http://h", 1),
+            ("wss://h", 0),
+            ("grpcs://h:1", 0),
+        ] {
+            assert_eq!(check(address, redirects, life()), Ok(()), "{address}");
+        }
+        for address in ["http://h", "tcp://h:1", "exec:x", "unix+http:///s", "ws://h", "redis://h"] {
+            assert_eq!(check(address, 0, life()), Err(Part::CertLife), "{address}");
+        }
+        let body = Expect { body: Some("x".into()), ..Expect::default() };
+        assert_eq!(check("tls://h", 0, body), Err(Part::Body));
     }
 
     #[test]

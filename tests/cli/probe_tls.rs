@@ -1,4 +1,4 @@
-//! `hardy probe https://...`: which certificates are believed, and what is wrong with the others.
+//! `hardy probe` of `https://` and `tls://`: which certificates are believed, and what is wrong with the others.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd};
 use serde_json::Value;
@@ -41,11 +42,21 @@ fn files(identity: &CertifiedKey<KeyPair>) -> Files {
 
 /// The roots of the system are those of `roots`, whatever this machine has.
 fn probe(server: &Server, name: &str, roots: &PathBuf, args: &[&str]) -> (Option<i32>, Value) {
+    probe_by("https", server, name, roots, args)
+}
+
+fn probe_by(
+    scheme: &str,
+    server: &Server,
+    name: &str,
+    roots: &PathBuf,
+    args: &[&str],
+) -> (Option<i32>, Value) {
     let port = server.address.port();
     let run: Run = hardy()
         .env("SSL_CERT_FILE", roots)
         .env_remove("SSL_CERT_DIR")
-        .args(["probe", &format!("https://{name}:{port}/"), "--json", "--timeout", "20s"])
+        .args(["probe", &format!("{scheme}://{name}:{port}/"), "--json", "--timeout", "20s"])
         .args(["--resolve", &format!("{name}:{port}:127.0.0.1")])
         .args(args)
         .output()
@@ -87,10 +98,18 @@ fn what_is_wrong_with_a_certificate_is_told_apart() {
         let identity = identity(name, years);
         let (server, files) = (Server::https(&identity, ok), files(&identity));
         let roots = if trusted { &files.ca } else { &files.other };
-        let (code, target) = probe(&server, "app.test", roots, &[]);
-        assert_eq!((code, target["last"]["reason"].as_str()), (Some(1), Some(&*reason)), "{target}");
-        assert!(target["last"]["detail"].as_str().unwrap().ends_with(detail), "{target}");
-        assert_eq!(probe(&server, "app.test", roots, &["--insecure"]).0, Some(0), "{reason}");
+        for scheme in ["https", "tls", "wss", "grpcs", "etcds", "rediss"] {
+            let (code, target) = probe_by(scheme, &server, "app.test", roots, &[]);
+            assert_eq!((code, target["last"]["reason"].as_str()), (Some(1), Some(&*reason)), "{target}");
+            assert!(target["last"]["detail"].as_str().unwrap().ends_with(detail), "{target}");
+            // It was shown, whoever believes it.
+            let end = &target["certificate"]["not_after"];
+            assert_eq!(end, &format!("{}-01-01T00:00:00Z", years.1), "{target}");
+        }
+        for scheme in ["https", "tls"] {
+            let (code, target) = probe_by(scheme, &server, "app.test", roots, &["--insecure"]);
+            assert_eq!(code, Some(0), "{reason}: {target}");
+        }
     }
 }
 
@@ -159,11 +178,38 @@ fn a_server_that_wants_a_client_certificate_is_told_apart() {
         [&[&rustls::version::TLS12], &[&rustls::version::TLS13]];
     for (versions, alpn) in versions.into_iter().flat_map(|v| [(v, "http/1.1"), (v, "h2")]) {
         let server = demanding(&identity, versions, alpn);
-        let (code, target) = probe(&server, "app.test", &files.ca, &[]);
-        let last = &target["last"];
-        assert_eq!((code, &last["reason"]), (Some(1), &"tls.client_certificate".into()), "{alpn}: {last}");
-        let detail = last["detail"].as_str().unwrap();
-        assert!(detail.starts_with("the server asked for a client certificate and got none: "), "{detail}");
+        for scheme in ["https", "tls"] {
+            let (code, target) = probe_by(scheme, &server, "app.test", &files.ca, &[]);
+            let last = &target["last"];
+            let reason = last["reason"].as_str();
+            assert_eq!((code, reason), (Some(1), Some("tls.client_certificate")), "{scheme} {alpn}: {last}");
+            let detail = last["detail"].as_str().unwrap();
+            assert!(
+                detail.starts_with("the server asked for a client certificate and got none: "),
+                "{detail}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_server_that_gets_a_client_certificate_may_still_refuse_it() {
+    let (identity, stranger) = (identity("app.test", (2000, 2999)), identity("stranger", (2000, 2999)));
+    let files = files(&identity);
+    let key = files.ca.with_file_name("key.pem");
+    let show = |who: &CertifiedKey<KeyPair>, version: &'static rustls::SupportedProtocolVersion| {
+        fs::write(&files.other, who.cert.pem()).unwrap();
+        fs::write(&key, who.signing_key.serialize_pem()).unwrap();
+        let server = demanding(&identity, &[version], "h2");
+        let args = ["--cert", files.other.to_str().unwrap(), "--key", key.to_str().unwrap()];
+        probe_by("tls", &server, "app.test", &files.ca, &args)
+    };
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let (code, target) = show(&identity, version);
+        assert_eq!(code, Some(0), "{target}");
+        let (code, target) = show(&stranger, version);
+        let detail = target["last"]["detail"].as_str().unwrap();
+        assert!(code == Some(1) && !detail.contains("got none"), "{target}");
     }
 }
 
@@ -216,6 +262,12 @@ fn a_server_without_tls_fails_the_handshake() {
         let _ = read_request(&mut stream);
     });
     let closing = Server::start(|stream, _| drop(stream));
+    for server in [&plain, &closing] {
+        let (code, target) = probe_by("tls", server, "app.test", &files.ca, &[]);
+        let reason = target["last"]["reason"].as_str().unwrap();
+        assert!(code == Some(1) && (reason == "tls.handshake" || reason == "connect.reset"), "{target}");
+        assert!(target["certificate"].is_null());
+    }
     for (server, speaks) in [(plain, true), (closing, false)] {
         let (_, target) = probe(&server, "127.0.0.1.test", &files.ca, &[]);
         let reason = target["last"]["reason"].as_str().unwrap();
@@ -227,6 +279,114 @@ fn a_server_without_tls_fails_the_handshake() {
             "{detail}"
         );
     }
+}
+
+#[test]
+fn a_tls_target_is_up_when_its_handshake_is_complete() {
+    let identity = identity("app.test", (2000, 2999));
+    let (server, files) = (Server::https(&identity, ok), files(&identity));
+    let (code, target) = probe_by("tls", &server, "app.test", &files.ca, &[]);
+    assert_eq!((code, &target["kind"]), (Some(0), &"tls".into()), "{target}");
+    let phases = &target["last"]["phases_us"];
+    assert!(phases["dns"].is_u64() && phases["connect"].is_u64() && phases["tls"].is_u64(), "{phases}");
+    assert!(phases["first_byte"].is_null() && target["last"]["status"].is_null(), "{target}");
+    let sum: u64 = ["dns", "connect", "tls"].iter().map(|phase| phases[phase].as_u64().unwrap()).sum();
+    assert!(target["last"]["latency_us"].as_u64().unwrap() - sum < 5, "{target}");
+    let refused = super::fixtures::refused();
+    let run = hardy().args(["probe", &format!("tls://{refused}"), "--json"]).output().unwrap();
+    assert_eq!(Run::from(run).json()["data"]["targets"][0]["last"]["reason"], "connect.refused");
+}
+
+#[test]
+fn a_server_that_stalls_in_the_handshake_runs_into_the_timeout() {
+    let url = format!("tls://{}", super::fixtures::silent().address);
+    let run: Run = hardy().args(["probe", &url, "--json", "--timeout", "2s"]).output().unwrap().into();
+    let json = run.json();
+    let last = &json["data"]["targets"][0]["last"];
+    assert_eq!((run.code, &last["reason"]), (Some(1), &"timeout".into()), "{last}");
+    assert_eq!(last["detail"], "no answer within 2s, while in the TLS handshake");
+}
+
+#[test]
+fn tls_begins_on_request() {
+    let identity = identity("app.test", (2000, 2999));
+    let files = files(&identity);
+    let config = Arc::new(server_config(&identity));
+    let smtp = Server::start(move |mut stream, _| {
+        let mut lines = std::io::BufReader::new(stream.try_clone().unwrap());
+        let mut say = |text: &str| stream.write_all(text.as_bytes()).unwrap();
+        let mut hear = || {
+            let mut line = String::new();
+            std::io::BufRead::read_line(&mut lines, &mut line).map(|_| line.to_uppercase()).unwrap()
+        };
+        say("220 mail.test ESMTP\r\n");
+        assert!(hear().starts_with("EHLO "));
+        say("250-mail.test\r\n250 STARTTLS\r\n");
+        assert_eq!(hear(), "STARTTLS\r\n");
+        say("220 go ahead\r\n");
+        let mut session = rustls::ServerConnection::new(config.clone()).unwrap();
+        while session.complete_io(&mut stream).is_ok() && session.is_handshaking() {}
+    });
+    let (code, target) = probe_by("tls+smtp", &smtp, "app.test", &files.ca, &[]);
+    assert_eq!(code, Some(0), "{target}");
+    assert_eq!(target["certificate"]["not_after"], "2999-01-01T00:00:00Z");
+    let refusing = Server::start(|mut stream, _| {
+        let _ = stream.write_all(b"554 go away\r\n");
+        let _ = stream.read(&mut [0; 64]);
+    });
+    let (code, target) = probe_by("tls+smtp", &refusing, "app.test", &files.ca, &[]);
+    let detail = target["last"]["detail"].as_str().unwrap();
+    assert!(code == Some(1) && detail.starts_with("smtp: ") && detail.contains("go away"), "{target}");
+}
+
+#[test]
+fn a_certificate_that_ends_too_soon_is_a_failure_where_that_is_asked() {
+    let identity = identity("app.test", (2000, 2999));
+    let (server, files) = (Server::https(&identity, ok), files(&identity));
+    let prometheus = files.ca.with_file_name("metrics");
+    let report = format!("prometheus={}", prometheus.display());
+    for scheme in ["https", "tls"] {
+        let good = ["--expect-cert-life", "14d", "--report", &report];
+        let (code, target) = probe_by(scheme, &server, "app.test", &files.ca, &good);
+        assert_eq!(code, Some(0), "{target}");
+        let days = target["certificate"]["days_left"].as_i64().unwrap();
+        assert!((100_000..400_000).contains(&days), "{target}");
+        let metrics = fs::read_to_string(&prometheus).unwrap();
+        let line = metrics.lines().find(|line| line.starts_with("hardy_probe_certificate_days_left{"));
+        assert!(line.unwrap().ends_with(&format!("}} {days}")), "{metrics}");
+        let (code, target) =
+            probe_by(scheme, &server, "app.test", &files.ca, &["--expect-cert-life", "100%"]);
+        let last = &target["last"];
+        let reason = last["reason"].as_str();
+        assert_eq!((code, reason), (Some(1), Some("tls.certificate.expires_soon")), "{last}");
+        assert!(
+            last["detail"].as_str().unwrap().starts_with("expected 100% left of the certificate"),
+            "{last}"
+        );
+    }
+}
+
+#[test]
+fn people_are_told_of_certificates_that_end_soon() {
+    let end = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + Duration::from_secs(5 * 86_400 + 3600);
+    let mut params = CertificateParams::new(["app.test".to_owned()]).unwrap();
+    (params.not_before, params.not_after) = (date_time_ymd(2000, 1, 1), date_time_ymd(1970, 1, 1) + end);
+    let signing_key = KeyPair::generate().unwrap();
+    let identity = CertifiedKey { cert: params.self_signed(&signing_key).unwrap(), signing_key };
+    let server = Server::https(&identity, ok);
+    let told = |paths: usize| -> String {
+        let urls = (0..paths).map(|path| format!("https://{}/{path}", server.address));
+        let args = ["probe", "--insecure", "--timeout", "20s"];
+        let run: Run = hardy().args(args).args(urls).output().unwrap().into();
+        assert_eq!(run.code, Some(0), "{run:?}");
+        run.stdout
+    };
+    let one = told(1);
+    assert!(one.contains("  certificate  ends in 5 days, at 2"), "{one}");
+    assert!(!one.contains(": the certificate"), "once is enough: {one}");
+    // Details of many that are up would be too much.
+    let many = told(7);
+    assert_eq!(many.matches(": the certificate ends in 5 days, at 2").count(), 7, "{many}");
 }
 
 #[test]
@@ -254,6 +414,14 @@ fn https_goes_through_the_tunnel_of_a_proxy() {
     assert_eq!((good.code, proxy.hits()), (Some(0), 1), "{good:?}");
     let refused = through("https://other.test/");
     assert_eq!(refused.json()["data"]["targets"][0]["last"]["reason"], "proxy", "{refused:?}");
+}
+
+fn server_config(identity: &CertifiedKey<KeyPair>) -> rustls::ServerConfig {
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    builder.with_single_cert(vec![identity.cert.der().clone()], key.into()).unwrap()
 }
 
 /// Copies both ways until either side ends.

@@ -7,7 +7,9 @@ use super::short::shorten;
 use crate::breaker::Phase;
 use crate::histogram::Summary;
 use crate::output::{Human, Table, Tone, printable, sparkline};
-use crate::probe::report::{BreakerReport, Ending, FallbackCounts, Mark, TransitionReport};
+use crate::probe::report::{
+    BreakerReport, CertificateReport, Ending, FallbackCounts, Mark, TransitionReport,
+};
 use crate::probe::{Snapshot, Standing, State, StateChange, TargetReport};
 use crate::units::counted;
 
@@ -35,7 +37,7 @@ pub fn report(out: &mut Human<'_>, report: &Report) -> io::Result<()> {
     let all: Vec<&TargetReport> = report.targets.iter().collect();
     table(out, &all)?;
     let few = all.len() <= FEW;
-    let told: Vec<_> = all.into_iter().filter(|target| few || target.state != State::Up).collect();
+    let (told, rest): (Vec<_>, Vec<_>) = all.into_iter().partition(|target| few || target.state != State::Up);
     for target in told.iter().take(MOST_DETAILS) {
         out.line("")?;
         details(out, target)?;
@@ -43,6 +45,7 @@ pub fn report(out: &mut Human<'_>, report: &Report) -> io::Result<()> {
     if told.len() > MOST_DETAILS {
         out.line(format!("\n... and {} more that are not up", told.len() - MOST_DETAILS))?;
     }
+    endings(out, &rest)?;
     if report.tell_changes && !report.changes.is_empty() {
         out.line("")?;
         last_changes(out, &report.changes, report.changes.len())?;
@@ -50,6 +53,24 @@ pub fn report(out: &mut Human<'_>, report: &Report) -> io::Result<()> {
     out.line("")?;
     let line = closing(out, report);
     out.line(line)
+}
+
+/// Those that have no details, and a certificate that ends soon.
+fn endings(out: &mut Human<'_>, targets: &[&TargetReport]) -> io::Result<()> {
+    let known = targets.iter().filter_map(|target| Some((target, target.certificate.as_ref()?)));
+    let ending: Vec<_> = known.filter(|(_, certificate)| certificate.is_short).collect();
+    if !ending.is_empty() {
+        out.line("")?;
+    }
+    for (target, certificate) in ending.iter().take(MOST_DETAILS) {
+        let text = format!("{}: the certificate {}", target.name, remaining(certificate));
+        let line = out.tone(Tone::Warn, &text);
+        out.line(line)?;
+    }
+    if ending.len() > MOST_DETAILS {
+        out.line(format!("... and {} more that end soon", ending.len() - MOST_DETAILS))?;
+    }
+    Ok(())
 }
 
 /// The table and the last changes while the run goes on, within `rows`; the worst first when not all have room.
@@ -234,7 +255,20 @@ fn details(out: &mut Human<'_>, target: &TargetReport) -> io::Result<()> {
     if let Some(fallback) = &target.fallback {
         row("fallback", fallback_counts(fallback));
     }
+    if let Some(certificate) = &target.certificate {
+        let tone = certificate.is_short.then_some(Tone::Warn);
+        table.toned_row(vec![(None, "  certificate".into()), (tone, remaining(certificate))]);
+    }
     out.table(table)
+}
+
+/// How long a certificate lasts, to follow its name.
+fn remaining(certificate: &CertificateReport) -> String {
+    let CertificateReport { not_after, days_left, .. } = certificate;
+    match u64::try_from(*days_left) {
+        Ok(days) => format!("ends in {}, at {not_after}", counted(days, "day")),
+        Err(_) => format!("ran out at {not_after}"),
+    }
 }
 
 fn fallback_counts(fallback: &FallbackCounts) -> String {

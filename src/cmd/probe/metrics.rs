@@ -51,6 +51,10 @@ pub fn of_run(targets: &[TargetReport]) -> Vec<Metric> {
     let mut fallback = Metric::gauge("hardy_probe_fallback_runs", "Runs of the fallback in this run.");
     let mut flapping =
         Metric::gauge("hardy_probe_flapping", "Whether the target's state has changed too often lately.");
+    let mut days = Metric::gauge(
+        "hardy_probe_certificate_days_left",
+        "Whole days until the certificate that was served ends, negative after it.",
+    );
     for target in targets {
         let name = ("target", target.name.as_str());
         if target.state != State::Unknown {
@@ -74,13 +78,16 @@ pub fn of_run(targets: &[TargetReport]) -> Vec<Metric> {
                 latency.sample(&[name, ("outcome", outcome), ("stat", stat)], us as f64 / 1e6);
             }
         }
+        if let Some(certificate) = &target.certificate {
+            days.sample(&[name], certificate.days_left as f64);
+        }
         if let Some(counts) = &target.fallback {
             fallback.sample(&[name, ("result", "success")], counts.successes as f64);
             fallback.sample(&[name, ("result", "failure")], counts.failures as f64);
             fallback.sample(&[name, ("result", "rejected")], counts.rejected as f64);
         }
     }
-    vec![up, degraded, flapping, calls, failures, refused, state, latency, fallback]
+    vec![up, degraded, flapping, calls, failures, refused, state, latency, fallback, days]
 }
 
 /// Those that the samples can bear.

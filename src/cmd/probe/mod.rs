@@ -23,6 +23,7 @@ use crate::exit::Exit;
 use crate::http::Family;
 use crate::probe::Override;
 use crate::probe::expect::{self, HeaderMatch, JsonMatch, StatusRange};
+use crate::tls::threshold::Threshold;
 use crate::units::Duration;
 
 use crate::cmd::names::Names;
@@ -38,6 +39,7 @@ Examples:
   hardy probe --until up --wait 2m                # in a pipeline: all targets of hardy.toml
   hardy probe http://127.0.0.1:8080 --count 60 --interval 200ms --json
   hardy probe tcp://db:5432 unix+http:///run/app.sock:/health 'exec:pg_isready -q'
+  hardy probe tls://ldap.example:636 tls+smtp://mail.example --expect-cert-life 14d
   hardy probe api --watch --fallback 'systemctl restart api'
   hardy probe --watch --webhook https://hooks.example/T0/B1 --listen :9116
   hardy probe 'dns://10.0.0.2/api.example?type=A' --expect-answer 10.0.0.7
@@ -50,7 +52,8 @@ Targets:
   ws://HOST[:PORT]/PATH, wss://      agrees to become a WebSocket
   grpc://HOST:PORT[/SERVICE], grpcs://  the health service says SERVING; ?watch asks it by Watch, not Check
   tcp://HOST:PORT, udp://HOST:PORT   a connection; with --send and --expect-body an answer, which udp needs
-  tls://HOST[:PORT]                  a connection
+  tls://HOST[:PORT]                  the handshake is complete, the certificate believed; --expect-cert-life
+  tls+smtp://HOST[:PORT]             the same after STARTTLS; also imap, pop3, ftp, ldap, postgres, mysql, xmpp
   dns://[SERVER[:PORT]]/NAME         the server, or those of the system, know ?type=A (or MX ...); &transport=tcp
   icmp://HOST                        echoes; needs net.ipv4.ping_group_range or CAP_NET_RAW
   etcd://HOST[:2379], etcds://       this member is healthy: a leader, a quorum, no alarm
@@ -175,6 +178,11 @@ struct ExpectArgs {
     /// Longest time until the answer is complete
     #[arg(long, value_name = "D")]
     within: Option<Duration>,
+    /// What must be left of the certificate: a time, or a share of its life
+    ///
+    /// As 14d or 15%. Of https, wss, tls, grpcs, etcds and rediss targets, and of http ones whose redirects lead there.
+    #[arg(long, hide_short_help = true, value_name = "D|P%")]
+    expect_cert_life: Option<Threshold>,
 }
 
 fn typed_header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
@@ -237,6 +245,14 @@ mod tests {
             (http("expect = { json_has = [\"x\"] }"), "targets.api.expect.json_has: "),
             (http("expect = { header = { \"a b\" = \"\" } }"), "targets.api.expect.header: "),
             (http("expect = { status = [\"abc\"] }"), "targets.api.expect.status: "),
+            (
+                http("expect = { cert_life = \"soon\" }"),
+                "targets.api.expect.cert_life: \"soon\" is neither a time such as 30d",
+            ),
+            (
+                http("expect = { cert_life = \"14d\" }"),
+                "targets.api.expect.cert_life: api cannot be as expected: a http target has no certificate",
+            ),
             (http("expect = { status = [700] }"), "targets.api.expect.status: api cannot be"),
             (
                 http("expect = { within = \"1s\" }"),

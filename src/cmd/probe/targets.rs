@@ -159,6 +159,7 @@ impl Source<'_> {
             Part::Body => ("expect_body", "expect.body"),
             Part::BodyRegex => ("expect_body_regex", "expect.body_regex"),
             Part::Json => ("expect_json", "expect.json"),
+            Part::CertLife => ("expect_cert_life", "expect.cert_life"),
             Part::Answer => ("expect_answer", "expect.answer"),
             Part::Send => ("send", "send"),
         };
@@ -247,6 +248,8 @@ impl Source<'_> {
         json.extend(args.expect_json.iter().cloned());
         let pattern = definition.body_regex.as_deref().map(expect::regex);
         let pattern = pattern.transpose().map_err(wrong("body_regex"))?;
+        let cert_life = definition.cert_life.as_deref().map(str::parse).transpose();
+        let cert_life = cert_life.map_err(|error: String| self.wrong("expect.cert_life", &error))?;
         Ok(Expect {
             status,
             headers,
@@ -259,6 +262,7 @@ impl Source<'_> {
                 args.expect_answer.clone()
             },
             within: args.within.or(definition.within).map(|within| within.0),
+            cert_life: args.expect_cert_life.or(cert_life),
         })
     }
 

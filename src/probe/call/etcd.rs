@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::way::{Said, Way};
 use crate::address::Endpoint;
-use crate::http::{self, Asked, Phase, Recipe};
+use crate::http::{self, Phase, Recipe};
 use crate::probe::call::http::read;
 use crate::probe::classify::http_fault;
 use crate::probe::expect::excerpt;
@@ -22,7 +22,8 @@ pub(super) async fn exchange(way: &Way<'_>, at: &Endpoint) -> Result<Said, Fault
         overrides: way.means.overrides.seen_from(&at.host, at.port),
         redirects: 0,
         keep: true,
-        asked: Asked::default(),
+        asked: way.asked.clone(),
+        served: way.served.clone(),
         ..way.means.recipe(way.clock.clone())
     });
     let broken = |error: reqwest::Error| http_fault(&error, way.clock.stop().0);

@@ -26,7 +26,8 @@ pub(super) async fn call(target: &Target, command: &str) -> Call {
             vec![Reason::Timeout.because(format!("still running after {}, killed", Duration(limit)))]
         }
     };
-    Call { result: Fault::first_of(unmet), latency, phases: [None; 5], status: None, answer: None }
+    let (phases, result) = ([None; 5], Fault::first_of(unmet));
+    Call { result, latency, phases, status: None, answer: None, certificate: None }
 }
 
 fn check(target: &Target, ended: &Ended, latency: std::time::Duration) -> Vec<Fault> {

@@ -7,9 +7,9 @@ use reqwest::{RequestBuilder, Response, Url};
 use tokio::time::timeout;
 
 use super::blame::{Scene, blame, wants_tls};
-use super::{Call, Means};
+use super::{Call, Means, certificate_of};
 use crate::address::Address;
-use crate::http::{self, Asked, Phase, PhaseClock, Recipe};
+use crate::http::{self, Asked, Phase, PhaseClock, Recipe, Served};
 use crate::probe::classify::http_fault;
 use crate::probe::target::Target;
 use crate::reason::{Fault, Reason};
@@ -21,7 +21,7 @@ const BODY_CAP: usize = 1 << 20;
 
 /// Sends the target's request and checks the answer, all within the target's timeout.
 pub(super) async fn call(target: &Target, url: &Url, socket: Option<&Path>, means: &Means) -> Call {
-    let (clock, asked) = (PhaseClock::start(), Asked::default());
+    let (clock, asked, served) = (PhaseClock::start(), Asked::default(), Served::default());
     let port = url.port_or_known_default().unwrap_or_default();
     let client = http::client(Recipe {
         overrides: means.overrides.seen_from(url.host_str().unwrap_or_default(), port),
@@ -29,6 +29,7 @@ pub(super) async fn call(target: &Target, url: &Url, socket: Option<&Path>, mean
         unix_socket: socket,
         http2_only: matches!(target.address, Address::H2c { .. }),
         asked: asked.clone(),
+        served: served.clone(),
         ..means.recipe(clock.clone())
     });
     let mut answer = Answer::default();
@@ -42,7 +43,7 @@ pub(super) async fn call(target: &Target, url: &Url, socket: Option<&Path>, mean
             let scene = |url: &Url| Scene {
                 phase: clock.stop().0,
                 proxy: means.proxies.towards(url).filter(|_| socket.is_none()),
-                asked: asked.so(),
+                asked: asked.in_vain(),
             };
             match result {
                 Ok(Ok(())) => None,
@@ -58,9 +59,13 @@ pub(super) async fn call(target: &Target, url: &Url, socket: Option<&Path>, mean
         }
     };
     let (_, phases, latency) = clock.stop();
-    let failed = failed.or_else(|| target.expect.check_latency(latency).err());
-    answer.unmet.extend(failed);
-    Call { result: Fault::first_of(answer.unmet), latency, phases, status: answer.status, answer: None }
+    let (certificate, too_short) = certificate_of(target, &served);
+    match failed {
+        Some(failed) => answer.unmet.push(failed),
+        None => answer.unmet.extend(too_short.into_iter().chain(target.expect.check_latency(latency).err())),
+    }
+    let result = Fault::first_of(answer.unmet);
+    Call { result, latency, phases, status: answer.status, answer: None, certificate }
 }
 
 /// What is known of an answer, even when its end never came.

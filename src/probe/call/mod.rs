@@ -3,7 +3,7 @@
 //! - `way`        look-up, connection and TLS of those kinds that are not HTTP; `wire` reads what comes then
 //! - `http`       http, https, unix+http and h2c; `blame` says whose fault a failure is
 //! - `tcp`        tcp and udp
-//! - `dns`, `etcd`, `exec`, `grpc`, `icmp`, `mysql`, `postgres` (with `scram`), `redis`, `ws`: what they are called
+//! - `dns`, `etcd`, `exec`, `grpc`, `icmp`, `mysql`, `postgres` (with `scram`), `redis`, `tls`, `ws`: what they are called
 //!
 //! Refuses to decide whether a call may be made, to repeat it, or to count it.
 
@@ -19,6 +19,7 @@ mod postgres;
 mod redis;
 mod scram;
 mod tcp;
+mod tls;
 mod way;
 mod wire;
 mod ws;
@@ -26,11 +27,13 @@ mod ws;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use way::Way;
 
+use super::certificate::{self, CertificateReport};
 use super::target::Target;
 use crate::address::Address;
-use crate::http::{Asked, Family, Overrides, PhaseClock, Phases, Proxies, Recipe, Trust};
+use crate::http::{Asked, Family, Overrides, PhaseClock, Phases, Proxies, Recipe, Served, Trust};
 use crate::reason::Fault;
 
 pub use blame::with_scheme;
@@ -61,6 +64,7 @@ impl Means {
             keep: false,
             clock,
             asked: Asked::default(),
+            served: Served::default(),
         }
     }
 
@@ -88,6 +92,8 @@ pub struct Call {
     pub status: Option<u16>,
     /// What a server of another kind said of itself.
     pub answer: Option<String>,
+    /// The certificate that was served, believed or not.
+    pub certificate: Option<CertificateReport>,
 }
 
 /// Calls `target` once, on a connection of its own.
@@ -97,7 +103,7 @@ pub async fn call(target: &Target, means: &Means) -> Call {
         Address::Http { url, socket } => http::call(target, url, socket.as_deref(), means).await,
         Address::H2c { url } => http::call(target, url, None, means).await,
         Address::Tcp { host, port } => tcp::call(&way, host, *port).await,
-        Address::Tls { host, port, .. } => tcp::call(&way, host, *port).await,
+        Address::Tls { host, port, starttls } => tls::call(&way, host, *port, *starttls).await,
         Address::Exec { command } => exec::call(target, command).await,
         Address::Udp { host, port } => way.within(tcp::datagram(&way, host, *port)).await,
         Address::Dns(question) => way.within(dns::exchange(&way, question)).await,
@@ -111,4 +117,12 @@ pub async fn call(target: &Target, means: &Means) -> Call {
             way.within(postgres::exchange(&way, at, user.as_deref(), database.as_deref())).await
         }
     }
+}
+
+/// The certificate that was served, and why it does not last as long as it should.
+fn certificate_of(target: &Target, served: &Served) -> (Option<CertificateReport>, Option<Fault>) {
+    let (leaf, now) = (served.leaf(), Timestamp::now());
+    let leaf = leaf.as_deref();
+    let too_short = target.expect.cert_life.and_then(|least| certificate::check(least, leaf, now).err());
+    (leaf.and_then(|leaf| CertificateReport::of(leaf, now)), too_short)
 }

@@ -5,20 +5,23 @@
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
+use super::blame::{Scene, blame};
 use super::http::timed_out;
-use super::{Call, Means};
+use super::{Call, Means, certificate_of};
 use crate::address::Endpoint;
-use crate::http::{Phase, PhaseClock, lookup};
+use crate::http::{Asked, Phase, PhaseClock, Phases, Served, lookup};
 use crate::probe::classify::{io_fault, lookup_fault, stream_fault};
 use crate::probe::target::Target;
-use crate::reason::Fault;
+use crate::reason::{Fault, Reason};
 
 /// What came back.
 #[derive(Debug, Default)]
@@ -35,6 +38,10 @@ pub struct Way<'a> {
     pub means: &'a Means,
     pub clock: Arc<PhaseClock>,
     pub deadline: Instant,
+    /// Where it is noted that the server asked for a client certificate.
+    pub asked: Asked,
+    /// Where it is noted which certificate the server showed.
+    pub served: Served,
 }
 
 /// A connection, encrypted or not.
@@ -44,22 +51,45 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 impl<'a> Way<'a> {
     /// The call begins now.
     pub fn new(target: &'a Target, means: &'a Means) -> Self {
-        Way { target, means, clock: PhaseClock::start(), deadline: Instant::now() + target.timeout() }
+        let (asked, served) = (Asked::default(), Served::default());
+        let deadline = Instant::now() + target.timeout();
+        Way { target, means, clock: PhaseClock::start(), deadline, asked, served }
     }
 
     /// Does `work`, cut off at the deadline.
     pub async fn within(&self, work: impl Future<Output = Result<Said, Fault>>) -> Call {
+        let done = self.by_deadline(work).await;
+        self.end(done, self.clock.stop())
+    }
+
+    /// What came of `work`, which is cut off at the deadline.
+    ///
+    /// # Errors
+    /// Its own, or that the time was over.
+    pub async fn by_deadline<T>(&self, work: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         let done = timeout_at(self.deadline, work).await;
-        let (phase, phases, latency) = self.clock.stop();
-        let done = done.unwrap_or_else(|_| Err(timed_out(phase, self.target.timeout())));
+        done.unwrap_or_else(|_| Err(timed_out(self.clock.stop().0, self.target.timeout())))
+    }
+
+    /// The call as it was when its clock was stopped.
+    pub fn end(
+        &self,
+        done: Result<Said, Fault>,
+        (phase, phases, latency): (Phase, Phases, Duration),
+    ) -> Call {
+        let (certificate, too_short) = certificate_of(self.target, &self.served);
         let (answer, result) = match done {
             Ok(Said { answer, mut unmet }) => {
+                unmet.extend(too_short);
                 unmet.extend(self.target.expect.check_latency(latency).err());
                 (answer, Fault::first_of(unmet))
             }
-            Err(fault) => (None, Err(fault)),
+            Err(fault) => {
+                let scene = Scene { phase, proxy: None, asked: self.asked.in_vain() };
+                (None, Err(blame(fault, &scene)))
+            }
         };
-        Call { result, latency, phases, status: None, answer }
+        Call { result, latency, phases, status: None, answer, certificate }
     }
 
     /// The addresses of a host, at least one.
@@ -112,13 +142,27 @@ impl<'a> Way<'a> {
             return Ok(Box::new(stream));
         }
         self.clock.enter(Phase::Tls);
-        let name = ServerName::try_from(at.host.clone())
-            .map_err(|_| crate::reason::Reason::Dns.because(format!("{} is no name of a host", at.host)))?;
-        let connector = TlsConnector::from(Arc::new(self.means.trust.config_for(alpn, None)));
-        let stream = connector.connect(name, stream).await;
-        let stream = stream.map_err(|error| stream_fault(&error, Phase::Tls))?;
+        let stream = self.secure(&at.host, stream, alpn).await?;
         self.clock.enter(Phase::FirstByte);
         Ok(Box::new(stream))
+    }
+
+    /// TLS on a connection to `host`, with one of `alpn`.
+    ///
+    /// # Errors
+    /// When the handshake fails, or the certificate is not believed.
+    pub async fn secure(
+        &self,
+        host: &str,
+        stream: TcpStream,
+        alpn: &[&[u8]],
+    ) -> Result<TlsStream<TcpStream>, Fault> {
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| Reason::Dns.because(format!("{host} is no name of a host")))?;
+        let mut config = self.means.trust.config_of_call(self.asked.clone(), self.served.clone());
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+        stream.map_err(|error| stream_fault(&error, Phase::Tls))
     }
 }
 

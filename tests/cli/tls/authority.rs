@@ -104,17 +104,25 @@ fn openssl_believes_what_it_issues() {
 #[test]
 fn serve_shows_it_and_curl_and_probe_believe_it() {
     let home = Home::new();
-    assert_eq!(home.cert(&["localhost", "127.0.0.1"]).code, Some(0));
+    let made = home.cert(&["localhost", "127.0.0.1", "--json"]);
+    assert_eq!(made.code, Some(0), "{made:?}");
     let at = |name: &str| home.at(name).to_str().unwrap().to_owned();
     let server = Server::start(&["--tls-cert", &at("localhost.pem"), "--tls-key", &at("localhost-key.pem")]);
     let url = server.url("/");
     let ca = home.ca();
     assert_eq!(curl(&["--cacert", &ca, &url]).stdout, "Hello World!\n");
+    let metrics = curl(&["--cacert", &ca, &server.url("/metrics")]).stdout;
+    assert!(metrics.contains("\nhardy_serve_certificate_days_left 89\n"), "{metrics}");
+    let end = made.json()["data"]["not_after"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    let line = format!("\nhardy_serve_certificate_expiry_timestamp_seconds {}\n", end.as_second());
+    assert!(metrics.contains(&line), "no {line:?} in {metrics}");
     assert_ne!(curl(&[&url]).code, Some(0), "nobody believes it unasked");
     let probe = |args: &[&str]| -> Run {
         hardy().args(["probe", &url, "--timeout", "20s"]).args(args).output().unwrap().into()
     };
     assert_eq!(probe(&["--ca", &ca]).code, Some(0));
+    assert_eq!(probe(&["--ca", &ca, "--expect-cert-life", "80d"]).code, Some(0));
+    assert_eq!(probe(&["--ca", &ca, "--expect-cert-life", "90d"]).code, Some(1));
     assert_eq!(probe(&[]).code, Some(1));
 }
 
