@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use super::chain::{self, Roots};
 use super::files;
 use super::finding::{Finding, Status};
-use crate::http::{self, Asked, Overrides, PhaseClock, Recipe, Trust};
+use crate::http::{self, Asked, Overrides, PhaseClock, Recipe, Served, Trust};
 
 /// Bytes of an issuer.
 const ISSUER: usize = 256 * 1024;
@@ -113,6 +113,7 @@ async fn whole(url: &str, limit: usize) -> Result<Vec<u8>, String> {
         keep: false,
         clock: PhaseClock::start(),
         asked: Asked::default(),
+        served: Served::default(),
     };
     let client = http::client(recipe).map_err(failed)?;
     let mut answer = client.get(url).send().await.map_err(failed)?;

@@ -317,7 +317,7 @@ fn wrong_settings_are_usage_errors() {
         (&["127.0.0.1:8080/health"], "did you mean http://127.0.0.1:8080/health?"),
         (&["ftp://x"], "none of the schemes"),
         (&["tcp://db"], "not of the form tcp://HOST:PORT"),
-        (&["tcp://db:1", "--expect-status", "200"], "--expect-body: tcp://db:1 cannot be as expected"),
+        (&["tcp://db:1", "--expect-status", "200"], "--expect-status: tcp://db:1 cannot be as expected"),
         (&["tcp://db:1", "exec:true", "-H", "a: b"], "--header has no meaning"),
         (&["tcp://db:1", "-X", "PUT"], "--method has no meaning"),
         (&["exec:true", "--body", "x"], "--body has no meaning"),

@@ -1,6 +1,6 @@
 //! A call of PostgreSQL: up when it accepts log-ins, and with a password when the log-in and `SELECT 1` succeed.
 //!
-//! Protocol 3.0, https://www.postgresql.org/docs/current/protocol.html. Refuses to send a password itself: only proofs of
+//! Protocol 3.0, <https://www.postgresql.org/docs/current/protocol.html>. Refuses to send a password itself: only proofs of
 //! it, by SCRAM-SHA-256.
 
 use super::scram;

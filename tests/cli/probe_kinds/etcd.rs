@@ -34,9 +34,11 @@ fn an_alarm_is_told() {
     let quota = ["--quota-backend-bytes", "100000"].map(str::to_owned);
     let etcd = Etcd::start(1, Options { more: quota.into(), ..Options::default() });
     let value = "x".repeat(50_000);
-    for i in 0..5 {
-        let _ = etcd.ctl().args(["put", &format!("k{i}"), &value]).output().unwrap();
-    }
+    // Space counts once it is committed.
+    wait_for("the alarm", || {
+        let _ = etcd.ctl().args(["put", "k", &value]).output().unwrap();
+        (call(&url(&etcd, 0), &[]).0 == Some(1)).then_some(())
+    });
     assert_down(&url(&etcd, 0), &[], "etcd.unhealthy", "NOSPACE");
 }
 
