@@ -54,8 +54,19 @@ pub struct Fallback {
 pub enum Asked {
     /// Make the call, and report it.
     Admitted(Pass),
-    /// Do not make it. With the fallback that was asked for, unless too many are running.
-    Refused(Refusal, Option<Fallback>),
+    /// Do not make it. With the place of the fallback that was asked for.
+    Refused(Refusal, Place),
+}
+
+/// A place for a fallback.
+#[derive(Debug)]
+pub enum Place {
+    /// Run it, and report it.
+    Granted(Fallback),
+    /// Do not: too many are running.
+    Full,
+    /// The store could not say so in time, or was not asked: nobody counts it.
+    Uncounted,
 }
 
 /// What a report has led to.
@@ -63,8 +74,8 @@ pub enum Asked {
 pub struct Reported {
     /// When it changed the phase.
     pub transition: Option<Transition>,
-    /// The fallback that was asked for, unless too many are running.
-    pub fallback: Option<Fallback>,
+    /// The place of the fallback that was asked for.
+    pub place: Place,
 }
 
 /// A step's value, and whether what it found was damaged.
@@ -94,18 +105,26 @@ impl Circuit {
     /// # Errors
     /// The store did not answer in time.
     pub async fn ask(&self, fallback: bool) -> Result<(Asked, bool), Error> {
+        let mut refused = None;
         let made = self
             .step(None, |record, caller| {
                 let asked = record.ask(caller);
-                let place = if asked.is_err() && fallback { record.fall_back(caller) } else { None };
-                (asked, place)
+                refused = asked.err();
+                let place = fallback && asked.is_err();
+                let place = place.then(|| record.fall_back(caller));
+                // Where many are refused at once, they must not wait for each other to be counted.
+                (refused.is_some() && place.is_none(), (asked, place))
             })
-            .await?;
+            .await;
+        let made = match (made, refused) {
+            (Ok(made), _) => made,
+            // As it is known, it is refused; only that could not be counted.
+            (Err(_), Some(refusal)) => return Ok((Asked::Refused(refusal, Place::Uncounted), false)),
+            (Err(error), None) => return Err(error),
+        };
         let asked = match made.value {
             (Ok(admission), _) => Asked::Admitted(Pass { admission, known: made.known }),
-            (Err(refusal), place) => {
-                Asked::Refused(refusal, place.map(|place| Fallback { place, known: made.known }))
-            }
+            (Err(refusal), place) => Asked::Refused(refusal, Place::of(place, made.known)),
         };
         Ok((asked, made.damaged))
     }
@@ -125,11 +144,11 @@ impl Circuit {
         let made = self
             .step(known, |record, caller| {
                 let transition = record.report(caller, admission, outcome, latency);
-                (transition, if fallback { record.fall_back(caller) } else { None })
+                (false, (transition, fallback.then(|| record.fall_back(caller))))
             })
             .await?;
         let (transition, place) = made.value;
-        Ok(Reported { transition, fallback: place.map(|place| Fallback { place, known: made.known }) })
+        Ok(Reported { transition, place: Place::of(place, made.known) })
     }
 
     /// The fallback has ended.
@@ -138,7 +157,7 @@ impl Circuit {
     /// The store did not answer in time.
     pub async fn fell_back(&self, fallback: Fallback, good: bool) -> Result<(), Error> {
         let Fallback { place, known } = fallback;
-        self.step(known, |record, caller| record.fell_back(caller, place, good)).await.map(drop)
+        self.step(known, |record, caller| (false, record.fell_back(caller, place, good))).await.map(drop)
     }
 
     /// What it goes by.
@@ -151,10 +170,11 @@ impl Circuit {
         &self.name
     }
 
+    /// `make` says, besides its value, whether it may be tried only once.
     async fn step<T>(
         &self,
         known: Option<Known>,
-        mut make: impl FnMut(&mut Record, Caller<'_>) -> T,
+        mut make: impl FnMut(&mut Record, Caller<'_>) -> (bool, T),
     ) -> Result<Made<T>, Error> {
         let by = Boot::now() + self.patience;
         let change = |bytes: Option<&[u8]>| {
@@ -166,17 +186,28 @@ impl Circuit {
     }
 }
 
+impl Place {
+    /// `granted`: none if none was asked for.
+    fn of(granted: Option<Option<u64>>, known: Option<Known>) -> Place {
+        match granted {
+            Some(Some(place)) => Place::Granted(Fallback { place, known }),
+            Some(None) => Place::Full,
+            None => Place::Uncounted,
+        }
+    }
+}
+
 /// The record after a step, and whether it was damaged before.
 pub(super) fn changed<T>(
     bytes: Option<&[u8]>,
     caller: Caller<'_>,
-    make: &mut impl FnMut(&mut Record, Caller<'_>) -> T,
+    make: &mut impl FnMut(&mut Record, Caller<'_>) -> (bool, T),
 ) -> Step<(T, bool)> {
     let found = bytes.and_then(Record::parse);
     let damaged = bytes.is_some() && found.is_none();
     let mut record = found.unwrap_or_else(|| Record::new(caller));
-    let value = make(&mut record, caller);
-    Step::Put { bytes: record.bytes(), aside: damaged, value: (value, damaged) }
+    let (once, value) = make(&mut record, caller);
+    Step::Put { bytes: record.bytes(), aside: damaged, once, value: (value, damaged) }
 }
 
 /// What others call this member.

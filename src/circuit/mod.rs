@@ -25,7 +25,7 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
-pub use call::{Asked, Circuit, Fallback, Pass, Reported};
+pub use call::{Asked, Circuit, Fallback, Pass, Place, Reported};
 pub use members::MemberView;
 pub use name::{Name, NameError};
 pub use panel::{Look, Panel, View};

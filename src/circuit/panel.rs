@@ -142,6 +142,7 @@ impl Panel {
 
     async fn change(&self, name: &Name, mut make: impl FnMut(&mut Record, Caller<'_>)) -> Result<(), Error> {
         let (host, terms) = (host(), Terms::of(Config::default()));
+        let mut make = |record: &mut Record, caller: Caller<'_>| (false, make(record, caller));
         let step = |bytes: Option<&[u8]>| {
             changed(bytes, Caller { host: &host, terms: &terms, wall: wall() }, &mut make)
         };

@@ -17,6 +17,8 @@ pub enum Step<T> {
         bytes: Vec<u8>,
         /// Whether what was there is damaged, and is to be kept beside it for whoever wants to know.
         aside: bool,
+        /// Whether it matters so little that in a store of many it is tried once, whatever comes of it.
+        once: bool,
         /// For whoever asked.
         value: T,
     },

@@ -173,8 +173,14 @@ fn recovers(config: &Config, mut state: State, now: Millis) {
     panic!("still {} after {} successes", hand.state.phase(), config.trials + 1);
 }
 
+/// How many schedules: `make soak` tries a hundred thousand.
+#[expect(clippy::disallowed_methods, reason = "a setting of this test")]
+fn cases() -> u32 {
+    std::env::var("HARDY_SOAK_SCHEDULES").ok().and_then(|count| count.parse().ok()).unwrap_or(500)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn it_does_what_the_naive_model_does(config in configs(), ops in ops()) {

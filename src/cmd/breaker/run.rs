@@ -13,7 +13,7 @@ use super::settings::{self, StoreArgs};
 use crate::app::App;
 use crate::breaker::{Outcome, Refusal, Transition};
 use crate::circuit::run::{self, Ended};
-use crate::circuit::{Asked, Circuit, Fallback, Name, Pass, Terms};
+use crate::circuit::{Asked, Circuit, Name, Pass, Place, Terms};
 use crate::cmd::breaker_config::breaker_config;
 use crate::cmd::names::Names;
 use crate::cmd::store::failed;
@@ -102,7 +102,7 @@ pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
     let mut call = Call { args: &args, circuit: &circuit, app, signals };
     let mut report = Report { name: args.name.to_string(), unavailable, ..Report::default() };
     let ended = match asked {
-        Some(Asked::Refused(refusal, fallback)) => call.refused(refusal, fallback, &mut report).await,
+        Some(Asked::Refused(refusal, place)) => call.refused(refusal, place, &mut report).await,
         Some(Asked::Admitted(pass)) => call.made(Some(pass), &mut report).await,
         None if args.state_unavailable == Unavailable::Allow => call.made(None, &mut report).await,
         None => call.denied(&mut report).await,
@@ -136,21 +136,6 @@ async fn ask(args: &Args, circuit: &Circuit, app: &App) -> Result<(Option<Asked>
     };
     app.console.warn(&format!("the breaker's state is unavailable ({why}): {name} {how}"));
     Ok((None, Some(why)))
-}
-
-/// A place for a fallback.
-enum Place {
-    Granted(Fallback),
-    /// Too many fallbacks are running.
-    Full,
-    /// Nobody could be asked; so it is run.
-    Unknown,
-}
-
-impl Place {
-    fn of(granted: Option<Fallback>) -> Place {
-        granted.map_or(Place::Full, Place::Granted)
-    }
 }
 
 /// What one call needs.
@@ -195,12 +180,7 @@ impl Call<'_> {
         Ok(self.fall_back(place, word, exit, report).await.unwrap_or(exit))
     }
 
-    async fn refused(
-        &mut self,
-        refusal: Refusal,
-        fallback: Option<Fallback>,
-        report: &mut Report,
-    ) -> Result<Exit, Error> {
+    async fn refused(&mut self, refusal: Refusal, place: Place, report: &mut Report) -> Result<Exit, Error> {
         let name = &self.args.name;
         let (word, text) = match refusal {
             Refusal::ShortCircuited { retry_after } if retry_after >= FOR_EVER => {
@@ -217,14 +197,13 @@ impl Call<'_> {
         };
         self.app.console.note(&text);
         report.outcome = word;
-        let place = Place::of(fallback);
         Ok(self.fall_back(place, word, Exit::REFUSED, report).await.unwrap_or(Exit::REFUSED))
     }
 
     /// Nobody knows whether it may be called.
     async fn denied(&mut self, report: &mut Report) -> Result<Exit, Error> {
         report.outcome = "unavailable";
-        let place = Place::Unknown;
+        let place = Place::Uncounted;
         Ok(self.fall_back(place, "unavailable", Exit::UNKNOWN, report).await.unwrap_or(Exit::UNKNOWN))
     }
 
@@ -237,7 +216,7 @@ impl Call<'_> {
         wants_fallback: bool,
         report: &mut Report,
     ) -> Place {
-        let Some(pass) = pass else { return Place::Unknown };
+        let Some(pass) = pass else { return Place::Uncounted };
         match self.circuit.report(pass, outcome, latency, wants_fallback).await {
             Ok(reported) => {
                 report.counted = true;
@@ -245,12 +224,12 @@ impl Call<'_> {
                 if let Some(Transition { to, why, .. }) = reported.transition {
                     self.app.console.note(&format!("{} is {to} now: {why}", self.args.name));
                 }
-                Place::of(reported.fallback)
+                reported.place
             }
             Err(error) => {
                 let name = &self.args.name;
                 self.app.console.warn(&format!("the call of {name} may not be counted: {error}"));
-                Place::Unknown
+                Place::Uncounted
             }
         }
     }

@@ -68,7 +68,7 @@ impl Records {
         })??;
         match step(self.read(name)?.as_deref()) {
             Step::Keep(value) => Ok(value),
-            Step::Put { bytes, aside, value } => {
+            Step::Put { bytes, aside, value, once: _ } => {
                 if aside {
                     self.put_aside(name)?;
                 }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn put(bytes: &[u8], aside: bool) -> Step<()> {
-        Step::Put { bytes: bytes.to_vec(), aside, value: () }
+        Step::Put { bytes: bytes.to_vec(), aside, once: false, value: () }
     }
 
     #[tokio::test]

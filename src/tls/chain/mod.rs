@@ -119,10 +119,10 @@ fn of_links(links: &[Link<'_>], presented: &Presented<'_>, rules: &Rules<'_>) ->
     findings.extend(dates::judge(links, &path, rules));
     findings.extend(form::judge(links, &path));
     findings.extend(order::judge(links, &path));
-    let has_failed =
-        findings.iter().any(|finding| finding.status == Status::Fail && finding.id != "cert.name");
-    let asked = trust::Asked { chain: presented.chain, anchors: &anchors, now: now.map(|_| ()), has_failed };
-    findings.extend(trust::judge(links, &path, &asked, rules));
+    let asked =
+        trust::Asked { chain: presented.chain, anchors: &anchors, now: now.map(|_| ()), findings: &findings };
+    let trust = trust::judge(links, &path, &asked, rules);
+    findings.extend(trust);
     findings.push(transparency::judge(leaf, &path));
     findings.extend(staple::judge(links, &path, presented, rules.at));
     findings.extend(revocation::judge(links, &path, &anchors, presented, rules));

@@ -40,9 +40,23 @@ pub(super) struct Asked<'a> {
     pub(super) anchors: &'a Anchors<'a>,
     /// What webpki says at the time that was asked for.
     pub(super) now: Result<(), webpki::Error>,
-    /// Another finding says that something is bad.
-    pub(super) has_failed: bool,
+    /// What the other rules found.
+    pub(super) findings: &'a [Finding],
 }
+
+/// Rules about times, one of which explains why webpki refuses a chain at one time and not at another.
+const TIMES: [&str; 4] = ["cert.expiry", "cert.not_yet_valid", "chain.expired", "chain.not_yet_valid"];
+/// Rules about what else webpki may refuse.
+const OTHERS: [&str; 8] = [
+    "cert.eku",
+    "cert.form",
+    "cert.key_size",
+    "cert.signature",
+    "chain.ca_flag",
+    "chain.name_constraints",
+    "chain.path_length",
+    "chain.signature",
+];
 
 pub(super) fn judge(
     links: &[Link<'_>],
@@ -65,13 +79,15 @@ pub(super) fn judge(
         let pass = Finding::new("chain.incomplete", Status::Pass, "chain").actual("nothing is missing");
         return vec![pass, finding(Status::Pass).actual(end)];
     };
-    // With other dates the reason, if it is the only one, goes away; another one appears.
+    // Where it is refused at a time that is right for all of them too, their dates do not explain it.
     let later = dates::common(path.all(links));
-    let error = match later.map(|second| verify(asked.chain, &asked.anchors.list, second, None)) {
-        Some(Err(error)) => error,
-        Some(Ok(_)) | None => error.clone(),
+    let later = later.map(|second| verify(asked.chain, &asked.anchors.list, second, None));
+    let (error, ids) = match &later {
+        Some(Err(error)) => (error, &OTHERS[..]),
+        Some(Ok(_)) | None => (error, &TIMES[..]),
     };
-    if asked.has_failed {
+    let explains = |finding: &Finding| finding.status == Status::Fail && ids.contains(&&*finding.id);
+    if asked.findings.iter().any(explains) {
         let actual = format!("not tested to the end: it would be {end}, but for the other findings");
         return vec![finding(Status::Skip).actual(actual)];
     }

@@ -75,6 +75,24 @@ fn every_call_of_many_processes_is_counted_or_said_to_be_lost() {
 }
 
 #[test]
+fn many_who_are_refused_at_once_are_all_refused() {
+    Store::each(|store| {
+        trip(store, "10m");
+        let refused = |_| assert_eq!(called(store, &[], "echo >>called").code, Some(75));
+        std::thread::scope(|scope| {
+            (0..12).for_each(|_| drop(scope.spawn(|| (0..4).for_each(refused))));
+        });
+        assert_eq!(lines(store, "called"), 0);
+        let counted = shown(store)["short_circuited"].as_u64().unwrap();
+        // In etcd they do not wait for each other to be counted.
+        assert!(
+            if store.etcd().is_some() { (1..=48).contains(&counted) } else { counted == 48 },
+            "{counted}"
+        );
+    });
+}
+
+#[test]
 fn callers_with_other_numbers_share_the_breaker_and_that_is_shown() {
     Store::each(|store| {
         assert_eq!(called(store, &["--volume", "100"], "exit 1").code, Some(1));

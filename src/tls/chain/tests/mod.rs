@@ -211,6 +211,23 @@ fn each_kind_of_bad_issuer_is_told_alone() {
 }
 
 #[test]
+fn what_webpki_alone_refuses_is_not_hidden_by_an_end_that_is_near() {
+    let mut other = rcgen::DistinguishedName::new();
+    other.push(DnType::OrganizationName, "Other");
+    let root = Made::by(None, authority("Root"));
+    let mut params = authority("Middle");
+    let permitted_subtrees = vec![GeneralSubtree::DirectoryName(other)];
+    params.name_constraints = Some(NameConstraints { permitted_subtrees, excluded_subtrees: Vec::new() });
+    let middle = Made::by(Some(&root), params);
+    let mut params = server();
+    params.not_after = date_time_ymd(2026, 6, 3);
+    let leaf = Made::by(Some(&middle), params);
+    let roots = Roots { given: vec![root.der.clone()], ..Roots::default() };
+    let found = judge_served(&[leaf.der, middle.der], &roots);
+    assert_eq!(found, ["fail cert.expiry leaf", "fail chain.untrusted chain"]);
+}
+
+#[test]
 fn an_expired_leaf_for_another_name_of_an_unknown_issuer_is_told_thrice() {
     let change: Change = |leaf| leaf.not_after = date_time_ymd(2026, 5, 20);
     let (chain, other) = (chain(same, change), chain(same, same));
