@@ -39,7 +39,8 @@ fn the_examples_of_the_help() {
     let of_breaker = ["run", "list", "show", "open", "close", "reset", "watch"].map(|part| ["breaker", part]);
     let whole = ["serve", "probe", "lock", "breaker", "tls", "config", "completions", "man"];
     let whole = whole.map(|command| vec![command]);
-    let parts = parts.into_iter().chain(of_breaker).chain([["tls", "check"]]).map(Vec::from);
+    let parts =
+        parts.into_iter().chain(of_breaker).chain(["check", "cert"].map(|part| ["tls", part])).map(Vec::from);
     for command in whole.into_iter().chain(parts) {
         let help = run(&[&command[..], &["--help"]].concat()).stdout;
         let lines = commands(help.split("Examples:").nth(1).expect("examples"));

@@ -32,7 +32,7 @@ Examples:
   hardy serve --tls-cert localhost.pem --tls-key localhost-key.pem
   hardy tls cert app.test '*.app.test' --valid 7d --out /etc/app
   hardy tls cert --client alice --cert alice.pem --key alice-key.pem
-  hardy tls cert --print-ca >ca.pem                       # what others have to trust
+  hardy tls cert --print-ca > ca.pem                      # what others have to trust
 
 The certificates come from a development authority, which is made when it is first needed and kept in the state directory
 (/var/lib/hardy for root, $XDG_STATE_HOME/hardy for others), for this user alone. Whoever trusts it believes every certificate
