@@ -76,6 +76,7 @@ pub(super) fn of_one(link: &Link<'_>, [end, begin]: Ids, rules: &Rules<'_>) -> V
     let (crit, warn) = (seconds(rules.crit.of(life)), seconds(rules.warn.of(life)));
     let ends = |status, least: i64| {
         let fix = match (end, now > until) {
+            ("cert.expiry", _) if link.label != "leaf" => "take it out of the file, or update the file",
             ("cert.expiry", _) => "renew it",
             (_, true) => "send a chain whose issuers are valid, and remove the expired one",
             _ => "have the leaf issued anew, by an issuer that lasts longer",
