@@ -29,6 +29,7 @@ pub(super) fn judge(policy: &Policy, protocol: &Protocol, session: Option<&Sessi
     }
     findings.extend(missing_suites(policy, protocol));
     findings.extend(groups(policy, &protocol.groups));
+    findings.push(prime(&protocol.smallest_prime));
     findings.extend(order(policy, protocol));
     findings.extend(promises(protocol));
     findings
@@ -238,6 +239,22 @@ fn post_quantum(policy: &Policy, found: &[Group]) -> Finding {
         format!("the policy {} allows no such group: choose another, and then offer {PQ_NAME}", policy.name)
     };
     Finding { status: Status::Warn, ..finding }.actual(format!("no such group: {}", list(found))).fix(fix)
+}
+
+/// Whatever the policy: a shorter prime than this can be broken by those who have much to spend (Logjam).
+fn prime(fact: &Fact<u32>) -> Finding {
+    const LEAST: u32 = 2048;
+    let expected = format!("a prime of at least {LEAST} bits");
+    about("kx.prime", "server", &expected, fact, |bits| {
+        let finding = Finding::new("kx.prime", Status::Pass, "server").expected(&expected);
+        let finding = finding.actual(format!("{bits} bits"));
+        match *bits < LEAST {
+            true => Finding { status: Status::Fail, ..finding }.fix(
+                "switch the DHE suites off, or give the server parameters of 2048 bits (nginx: ssl_dhparam)",
+            ),
+            false => finding,
+        }
+    })
 }
 
 fn order(policy: &Policy, protocol: &Protocol) -> Option<Finding> {

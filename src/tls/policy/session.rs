@@ -10,7 +10,7 @@ use crate::units;
 
 pub(super) fn judge(policy: &Policy, session: Option<&Session>) -> Vec<Finding> {
     let Some(session) = session else { return not_spoken(policy) };
-    let mut findings = Vec::new();
+    let mut findings = vec![proof(&session.has_key)];
     if !policy.require_alpn.is_empty() {
         findings.push(alpn(policy, session));
     }
@@ -53,6 +53,19 @@ fn alpn(policy: &Policy, session: &Session) -> Finding {
         }
         let fix = format!("offer {} by ALPN", missing.join(", "));
         Finding { status: Status::Fail, ..finding }.items(missing).fix(fix)
+    })
+}
+
+fn proof(fact: &Fact<bool>) -> Finding {
+    let expected = "a signature by the key of the leaf";
+    about("key.proof", "server", expected, fact, |has_key| {
+        let finding = Finding::new("key.proof", Status::Pass, "server").expected(expected);
+        match has_key {
+            true => finding.actual("it signed with the key of the leaf"),
+            false => Finding { status: Status::Fail, ..finding }
+                .actual("its signature is not by the key of the leaf")
+                .fix("give the server the key that belongs to its certificate"),
+        }
     })
 }
 
