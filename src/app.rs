@@ -28,4 +28,22 @@ impl App {
             _ => Ok(exit),
         }
     }
+
+    /// What asks a store and waits for nothing else ends at once when that is asked for.
+    ///
+    /// # Errors
+    /// Those of the work, or the interruption with the exit code of its signal.
+    pub async fn unless_interrupted<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            done = work => done,
+            () = self.shutdown.token.cancelled() => {
+                let signal = self.shutdown.signal().unwrap_or_default();
+                Err(Error::unknown("interrupted before the store had answered").with_exit(Exit::signal(signal)))
+            }
+        }
+    }
 }

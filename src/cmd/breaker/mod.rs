@@ -48,24 +48,12 @@ enum Action {
 pub async fn dispatch(args: Args, app: &App) -> Result<Exit, Error> {
     match args.action {
         Action::Run(args) => run::run(args, app).await,
-        Action::List(args) => app.finish(&unless_interrupted(app, list::run(args, app)).await?),
-        Action::Show(args) => app.finish(&unless_interrupted(app, show::run(args, app)).await?),
-        Action::Open(args) => app.finish(&unless_interrupted(app, force::open(args, app)).await?),
-        Action::Close(args) => app.finish(&unless_interrupted(app, force::close(args, app)).await?),
-        Action::Reset(args) => app.finish(&unless_interrupted(app, force::reset(args, app)).await?),
+        Action::List(args) => app.finish(&app.unless_interrupted(list::run(args, app)).await?),
+        Action::Show(args) => app.finish(&app.unless_interrupted(show::run(args, app)).await?),
+        Action::Open(args) => app.finish(&app.unless_interrupted(force::open(args, app)).await?),
+        Action::Close(args) => app.finish(&app.unless_interrupted(force::close(args, app)).await?),
+        Action::Reset(args) => app.finish(&app.unless_interrupted(force::reset(args, app)).await?),
         Action::Watch(args) => watch::run(args, app).await,
-    }
-}
-
-/// What asks a store and waits for nothing else ends at once when that is asked for.
-async fn unless_interrupted<T>(app: &App, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::select! {
-        biased;
-        done = work => done,
-        () = app.shutdown.token.cancelled() => {
-            let signal = app.shutdown.signal().unwrap_or_default();
-            Err(Error::unknown("interrupted before the store had answered").with_exit(Exit::signal(signal)))
-        }
     }
 }
 

@@ -118,7 +118,7 @@ pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
 /// Asks the breaker; none, and why, without an answer.
 async fn ask(args: &Args, circuit: &Circuit, app: &App) -> Result<(Option<Asked>, Option<String>), Error> {
     let ask = async { Ok(circuit.ask(args.fallback.is_some()).await) };
-    let error = match super::unless_interrupted(app, ask).await? {
+    let error = match app.unless_interrupted(ask).await? {
         Ok((asked, damaged)) => {
             if damaged {
                 let name = &args.name;

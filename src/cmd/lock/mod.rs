@@ -60,26 +60,14 @@ pub async fn dispatch(args: Args, app: &App) -> Result<Exit, Error> {
     match args.action {
         Action::Run(args) => run::run(args, app).await,
         Action::Acquire(args) => acquire::run(args, app).await,
-        Action::Release(args) => app.finish(&unless_interrupted(app, put_back::run(args, app)).await?),
-        Action::Renew(args) => app.finish(&unless_interrupted(app, renew::run(args, app)).await?),
-        Action::Status(args) => app.finish(&unless_interrupted(app, status::run(args, app)).await?),
+        Action::Release(args) => app.finish(&app.unless_interrupted(put_back::run(args, app)).await?),
+        Action::Renew(args) => app.finish(&app.unless_interrupted(renew::run(args, app)).await?),
+        Action::Status(args) => app.finish(&app.unless_interrupted(status::run(args, app)).await?),
         Action::Watch(args) => watch::run(args, app).await,
-        Action::Break(args) => app.finish(&unless_interrupted(app, breaking::run(args, app)).await?),
-        Action::Verify(args) => app.finish(&unless_interrupted(app, verify::run(args, app)).await?),
+        Action::Break(args) => app.finish(&app.unless_interrupted(breaking::run(args, app)).await?),
+        Action::Verify(args) => app.finish(&app.unless_interrupted(verify::run(args, app)).await?),
         Action::Fence(args) => app.finish(&fence::run(&args)?),
         Action::Keep(args) => keep::run(args, app).await,
-    }
-}
-
-/// What asks a store and waits for nothing else ends at once when that is asked for.
-async fn unless_interrupted<T>(app: &App, work: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::select! {
-        biased;
-        done = work => done,
-        () = app.shutdown.token.cancelled() => {
-            let signal = app.shutdown.signal().unwrap_or_default();
-            Err(Error::unknown("interrupted before the store had answered").with_exit(Exit::signal(signal)))
-        }
     }
 }
 

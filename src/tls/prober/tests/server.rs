@@ -148,8 +148,10 @@ pub async fn serve(mut stream: TcpStream, number: usize, act: Arc<impl Fn(usize,
             let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
         }
         Act::SayLate(answer, delay) => {
-            tokio::time::sleep(delay).await;
-            let _ = stream.write_all(&answer).await;
+            // Late, unless the client hangs up before.
+            if tokio::time::timeout(delay, stream.read_buf(&mut bytes)).await.is_err() {
+                let _ = stream.write_all(&answer).await;
+            }
         }
         Act::Reset => {
             let _ = socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO));
