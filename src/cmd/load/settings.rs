@@ -178,6 +178,14 @@ fn plan(args: &Args, knobs: &LoadKnobs, target: &Target, schedule: Option<Schedu
             Duration(warm_up)
         )));
     }
+    let ramp_up = needed(knobs.ramp_up, "load.ramp_up")?;
+    if duration.is_some_and(|duration| duration.0 < ramp_up) {
+        return Err(Error::usage(format!(
+            "{} ({}) must not be longer than the run",
+            args.names.of("load", "ramp_up"),
+            Duration(ramp_up)
+        )));
+    }
     let expected = match (&args.expect_status[..], &target.definition.expect.status[..]) {
         ([], []) => Expected::default(),
         ([], configured) => {
@@ -197,7 +205,7 @@ fn plan(args: &Args, knobs: &LoadKnobs, target: &Target, schedule: Option<Schedu
         workers,
         threads: threads(need(knobs.threads, "load.threads")?, workers),
         warm_up,
-        ramp_up: needed(knobs.ramp_up, "load.ramp_up")?,
+        ramp_up,
         timeout: timeout(&args.names, knobs)?,
         grace: needed(knobs.grace, "load.grace")?,
         expected,
@@ -274,6 +282,9 @@ async fn wire(args: &Args, knobs: &LoadKnobs, target: &Target, requests: Request
     if ways.http2 && !target.is_tls() {
         return Err(Error::usage("--http2 is agreed on by TLS, and this target has none")
             .hint("use --http2-prior-knowledge for HTTP/2 without TLS"));
+    }
+    if ways.cert.is_some() && !target.is_tls() {
+        return Err(Error::usage("--cert has no meaning here: this target has no TLS"));
     }
     if ways.streams.is_some() && !two {
         return Err(Error::usage("--streams has no meaning without --http2"));

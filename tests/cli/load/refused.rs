@@ -28,11 +28,13 @@ fn wrong_input_is_a_usage_error() {
         (&[url, "-c", "0"], "--connections must be at least 1"),
         (&[url, "-d", "0s"], "--duration must not be 0s"),
         (&[url, "-d", "1s", "--warm-up", "1s"], "--warm-up (1s) must be shorter"),
+        (&[url, "-d", "1s", "--ramp-up", "2s"], "--ramp-up (2s) must not be longer than the run"),
         (&[url, "--timeout", "0s"], "--timeout must be at least 1ms"),
         (&[url, "--http2"], "--http2-prior-knowledge"),
         (&[url, "--streams", "3"], "--streams has no meaning"),
         (&[url, "--when-open", "shed"], "--breaker"),
         (&[url, "--cert", "x"], "--key"),
+        (&[url, "--cert", "x", "--key", "x"], "--cert has no meaning here"),
         (&["https://127.0.0.1:1", "--ca", "/nonexistent"], "/nonexistent"),
     ];
     for (args, text) in cases {
