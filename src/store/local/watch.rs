@@ -11,7 +11,7 @@ pub use rustix::fs::inotify::WatchFlags;
 /// The kernel gives each user few watches (128 by default): whoever gets none looks that often.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// For one event: begin it, look, then wait.
+/// Begin it, look, then wait; and so on.
 pub struct Watch(Option<pipe::Receiver>);
 
 impl Watch {
@@ -29,8 +29,32 @@ impl Watch {
     /// Until something has happened, or it is time to look.
     pub async fn event(&self) {
         match &self.0 {
-            Some(events) if events.readable().await.is_ok() => {}
+            Some(events) if events.readable().await.is_ok() => {
+                // What has happened is told once.
+                let mut told = [0; 4096];
+                while events.try_read(&mut told).is_ok_and(|length| length > 0) {}
+            }
             _ => tokio::time::sleep(LOOK).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_has_happened_is_told_once() {
+        let home = tempfile::tempdir().unwrap();
+        let watch = Watch::begin(home.path(), WatchFlags::CREATE);
+        for name in ["a", "b"] {
+            std::fs::write(home.path().join(name), "").unwrap();
+            std::fs::write(home.path().join(format!("{name}2")), "").unwrap();
+            watch.event().await;
+            assert!(
+                tokio::time::timeout(Duration::from_millis(20), watch.event()).await.is_err(),
+                "told again"
+            );
         }
     }
 }
