@@ -7,6 +7,7 @@
 //! - `name`     what a breaker may be called
 //! - `terms`    the numbers that one caller goes by
 //! - `record`   the record as a value, and its steps; no clock, no store
+//! - `recent`   what readers are told of the last calls beside the breaker's own window
 //! - `members`  who shares it: their windows, and how wrong their clocks are
 //! - `call`     [`Circuit`]: one breaker for the calls of this process
 //! - `panel`    [`Panel`]: what operators see and decide
@@ -18,6 +19,7 @@ mod call;
 mod members;
 mod name;
 mod panel;
+mod recent;
 mod record;
 pub mod run;
 mod terms;
@@ -29,8 +31,9 @@ pub use call::{Asked, Circuit, Fallback, Pass, Place, Reported};
 pub use members::MemberView;
 pub use name::{Name, NameError};
 pub use panel::{Look, Panel, View};
+pub use recent::{Counts, RecentView};
 pub use record::{FallbackCounts, Forced, Moment};
-pub use terms::{Numbers, Terms};
+pub use terms::{FALLBACKS, Numbers, Terms};
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::call::{KIND, changed, host};
 use super::members::MemberView;
+use super::recent::RecentView;
 use super::record::{Caller, FallbackCounts, Forced, Moment, Record};
 use super::terms::Numbers;
 use super::{Name, Terms, wall};
@@ -49,6 +50,8 @@ pub struct View {
     pub in_flight: usize,
     /// The rolling window.
     pub window: WindowCounts,
+    /// What else is known of the last calls.
+    pub recent: RecentView,
     /// Everything ever asked.
     pub totals: Totals,
     /// Calls that were never reported.
@@ -175,6 +178,7 @@ impl View {
             trials: state.trials_at(now),
             in_flight: record.running(now),
             window: state.window(&config, now),
+            recent: record.recent.view(now),
             totals: *state.totals(),
             lost: record.lost_by(now),
             fallback: record.fallback,

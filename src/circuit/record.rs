@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 use super::members::Members;
+use super::recent::Recent;
 use super::terms::{Numbers, Terms};
 use crate::breaker::{
     Config, Decision, Event, Millis, Outcome, Phase, Refusal, State, Ticket, Transition, Why,
@@ -37,6 +38,9 @@ pub(super) struct Record {
     pub moments: Vec<Moment>,
     pub members: Members,
     pub settings: Vec<Used>,
+    /// Absent from the records of earlier versions.
+    #[serde(default)]
+    pub recent: Recent,
 }
 
 /// A place that is given back by its holder, or by time.
@@ -122,6 +126,7 @@ impl Record {
             moments: Vec::new(),
             members: Members::default(),
             settings: Vec::new(),
+            recent: Recent::default(),
         }
     }
 
@@ -149,7 +154,10 @@ impl Record {
                 let flight = grant(&mut self.flights, caller.terms, now);
                 Ok(Admission { ticket, flight })
             }
-            Decision::Refused(refusal) => Err(refusal),
+            Decision::Refused(refusal) => {
+                self.recent.refused(&config, refusal, now);
+                Err(refusal)
+            }
             // A report alone is answered so.
             Decision::Recorded { .. } => Err(Refusal::ShortCircuited { retry_after: Duration::ZERO }),
         }
@@ -169,6 +177,7 @@ impl Record {
             self.lost = self.lost.saturating_sub(1);
         }
         let mut config = self.config_for(caller, now);
+        self.recent.ended(&config, outcome, latency, now);
         if self.state.phase() == Phase::Closed {
             self.members.seen(caller.host, &config, now).record(&config, outcome, latency, now);
             let failing = u32::try_from(self.members.failing(&config, now)).unwrap_or(u32::MAX);
@@ -186,7 +195,7 @@ impl Record {
     pub fn fall_back(&mut self, caller: Caller<'_>) -> Option<u64> {
         let now = self.begin(caller);
         if self.falling.len() >= caller.terms.fallbacks as usize {
-            self.fallback.rejected = self.fallback.rejected.saturating_add(1);
+            self.count_fallback(caller, now, |counts| &mut counts.rejected);
             return None;
         }
         Some(grant(&mut self.falling, caller.terms, now))
@@ -194,11 +203,12 @@ impl Record {
 
     /// A fallback has ended.
     pub fn fell_back(&mut self, caller: Caller<'_>, place: u64, good: bool) {
-        self.begin(caller);
+        let now = self.begin(caller);
         give_back(&mut self.falling, place);
-        let FallbackCounts { successes, failures, .. } = &mut self.fallback;
-        let counter = if good { successes } else { failures };
-        *counter = counter.saturating_add(1);
+        self.count_fallback(caller, now, |counts| match good {
+            true => &mut counts.successes,
+            false => &mut counts.failures,
+        });
     }
 
     /// An operator decides. `until`: none for ever.
@@ -219,6 +229,7 @@ impl Record {
         self.state.forget_totals();
         self.forced = None;
         self.fallback = FallbackCounts::default();
+        self.recent = Recent::default();
         self.lost = 0;
         self.settings.clear();
     }
@@ -254,6 +265,18 @@ impl Record {
             self.forced = None;
         }
         now
+    }
+
+    fn count_fallback(
+        &mut self,
+        caller: Caller<'_>,
+        now: Millis,
+        which: impl Fn(&mut FallbackCounts) -> &mut u64,
+    ) {
+        let counter = which(&mut self.fallback);
+        *counter = counter.saturating_add(1);
+        let config = self.config_for(caller, now);
+        self.recent.fell_back(&config, now, which);
     }
 
     fn use_numbers(&mut self, numbers: Numbers, now: Millis) {

@@ -49,7 +49,8 @@ impl Terms {
         Config { timeout: self.config.timeout.saturating_add(self.grace), ..self.config.clone() }
     }
 
-    pub(super) fn numbers(&self) -> Numbers {
+    /// What readers are told of it.
+    pub fn numbers(&self) -> Numbers {
         let config = &self.config;
         Numbers {
             timeout_ms: millis(config.timeout),

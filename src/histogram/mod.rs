@@ -120,6 +120,24 @@ impl Quantiles {
     }
 }
 
+impl Histogram {
+    /// Adds that many samples of one duration.
+    pub fn record_many(&mut self, duration: Duration, count: u64) {
+        if count == 0 {
+            return;
+        }
+        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        self.note(count, u128::from(us) * u128::from(count), us, us);
+        let room = FEW.saturating_sub(self.few.len());
+        match usize::try_from(count) {
+            Ok(count) if self.many.is_none() && count <= room => {
+                self.few.extend(std::iter::repeat_n(us, count));
+            }
+            _ => record_many_into(self.buckets(), us, count),
+        }
+    }
+}
+
 impl<T: Precision + Default> Distribution<T> {
     /// An empty one.
     pub fn new() -> Self {
@@ -265,6 +283,11 @@ fn record_into<T: Precision>(buckets: &mut Buckets<T>, us: u64) {
     buckets.record(us.min(LONGEST_US)).expect("a value within an hour");
 }
 
+#[expect(clippy::expect_used, reason = "it resizes itself for any value of this range")]
+fn record_many_into(buckets: &mut Buckets, us: u64, count: u64) {
+    buckets.record_n(us.min(LONGEST_US), count).expect("a value within an hour");
+}
+
 #[expect(clippy::expect_used, reason = "it resizes itself for any histogram of the same precision")]
 fn merge_into<T: Precision>(buckets: &mut Buckets<T>, other: &Buckets<T>) {
     buckets.add(other).expect("a histogram of the same precision");
@@ -324,6 +347,19 @@ mod tests {
             (Some(10_007), Some(20_011), Some(30_001))
         );
         assert_eq!((summary.count, summary.mean_us), (3, Some(20_006)));
+    }
+
+    #[test]
+    fn many_of_one_length_are_as_many_one_by_one() {
+        for counts in [[3, 0, 2], [100, 28, 1], [1_000, 7, 500]] {
+            let mut many = Histogram::new();
+            for (us, count) in [10, 2_000, 30].into_iter().zip(counts) {
+                many.record_many(Duration::from_micros(us), count as u64);
+            }
+            let one_by_one = [10, 2_000, 30].into_iter().zip(counts);
+            let one_by_one = of(one_by_one.flat_map(|(us, count)| std::iter::repeat_n(us, count)));
+            assert_eq!(many.summary(), one_by_one.summary());
+        }
     }
 
     #[test]

@@ -47,7 +47,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("probe", &["address", "breaker", "histogram", "http", "reason", "text", "tls", "units"]),
     ("load", &["breaker", "histogram", "http", "limits", "process", "reason", "text", "tls", "units"]),
     ("tls", &["address", "http", "reason", "text", "units"]),
-    ("circuit", &["breaker", "clock", "process", "store", "text"]),
+    ("circuit", &["breaker", "clock", "histogram", "process", "store", "text"]),
     ("lock", &["clock", "process", "store", "text"]),
     ("store", &["clock", "text"]),
     ("address", &["text"]),

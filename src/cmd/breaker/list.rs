@@ -10,7 +10,6 @@ use serde::Serialize;
 use super::settings::StoreArgs;
 use super::shown::{Shown, metrics};
 use crate::app::App;
-use crate::cmd::store::failed;
 use crate::error::Error;
 use crate::exit::Verdict;
 use crate::metrics::Metric;
@@ -41,10 +40,7 @@ pub struct Report {
 /// Reads the records.
 pub async fn run(args: Args, app: &App) -> Result<Report, Error> {
     let panel = args.store.panel(&app.config)?;
-    let mut breakers = Vec::new();
-    for name in panel.names().await.map_err(failed)? {
-        breakers.extend(Shown::look(&panel, &name).await?);
-    }
+    let breakers = Shown::all(&panel, &[]).await?;
     Ok(Report { store: panel.kind(), breakers, place: args.store.place(&app.config)? })
 }
 

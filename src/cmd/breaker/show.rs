@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::circuit::{Name, Numbers};
 use crate::error::Error;
 use crate::exit::Verdict;
+use crate::histogram::Summary;
 use crate::metrics::Metric;
 use crate::output::{self, Human, Tone, printable};
 use crate::units::{Duration, brief, counted};
@@ -89,6 +90,7 @@ fn counts(out: &mut Human<'_>, details: &Details) -> io::Result<()> {
         window.timeouts,
         window.slow
     ))?;
+    latency(out, &details.recent.latency)?;
     let running = match details.trials {
         0 => format!("{}", details.in_flight),
         trials => format!("{}, of them {}", details.in_flight, counted(trials, "trial")),
@@ -113,6 +115,20 @@ fn counts(out: &mut Human<'_>, details: &Details) -> io::Result<()> {
         "  fallbacks    {} succeeded, {} failed, {} not run",
         fallbacks.successes, fallbacks.failures, fallbacks.rejected
     ))
+}
+
+fn latency(out: &mut Human<'_>, latency: &Summary) -> io::Result<()> {
+    let known = [
+        ("p50", latency.p50_us),
+        ("p90", latency.p90_us),
+        ("p99", latency.p99_us),
+        ("at most", latency.max_us),
+    ];
+    let told: Vec<_> = known
+        .into_iter()
+        .filter_map(|(name, us)| Some(format!("{name} {}", brief(std::time::Duration::from_micros(us?)))))
+        .collect();
+    if told.is_empty() { Ok(()) } else { out.line(format!("  latency      {}", told.join(", "))) }
 }
 
 fn members(out: &mut Human<'_>, details: &Details) -> io::Result<()> {

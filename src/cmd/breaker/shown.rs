@@ -7,7 +7,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::breaker::{Phase, WindowCounts};
-use crate::circuit::{FallbackCounts, Forced, Look, MemberView, Moment, Name, Numbers, Panel, View};
+use crate::circuit::{
+    FallbackCounts, Forced, Look, MemberView, Moment, Name, Numbers, Panel, RecentView, View,
+};
 use crate::cmd::store::failed;
 use crate::error::Error;
 use crate::metrics::Metric;
@@ -46,6 +48,8 @@ pub struct Details {
     pub in_flight: usize,
     /// The rolling window.
     pub window: WindowCounts,
+    /// What else is known of the last calls: in the time of the window, and not forgotten when the breaker closes.
+    pub recent: RecentView,
     /// Calls that ran and count, ever.
     pub requests: u64,
     /// Slow ones included.
@@ -83,6 +87,19 @@ impl Shown {
             Look::Found(view) => (Some(view.phase), Some(Details::of(*view))),
         };
         Ok(Some(Shown { name: name.to_string(), state, details }))
+    }
+
+    /// Looks at these, or at all; those that no call was ever made through are left out.
+    pub async fn all(panel: &Panel, names: &[Name]) -> Result<Vec<Shown>, Error> {
+        let names = match names {
+            [] => panel.names().await.map_err(failed)?,
+            some => some.to_vec(),
+        };
+        let mut all = Vec::new();
+        for name in names {
+            all.extend(Shown::look(panel, &name).await?);
+        }
+        Ok(all)
     }
 
     /// Its state in a word or two, and how good that is.
@@ -135,6 +152,7 @@ impl Details {
             trials: view.trials,
             in_flight: view.in_flight,
             window: view.window,
+            recent: view.recent,
             requests: tally.requests(),
             successes: tally.successes,
             failures: tally.failures,
