@@ -123,6 +123,7 @@ fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {
 /// answer from one to the other, costs more than all the rest of it.
 fn threads(command: &Command) -> tokio::runtime::Builder {
     match command {
+        Command::Breaker(args) if args.serves() => tokio::runtime::Builder::new_multi_thread(),
         Command::Lock(_) | Command::Breaker(_) => tokio::runtime::Builder::new_current_thread(),
         _ => tokio::runtime::Builder::new_multi_thread(),
     }

@@ -3,6 +3,7 @@
 
 #![allow(rustdoc::broken_intra_doc_links, reason = "the comments on arguments are their help")]
 
+mod beside;
 pub mod breaker;
 mod breaker_config;
 pub mod completions;

@@ -14,6 +14,7 @@ use tokio::time::Sleep;
 
 use super::access_log::Line;
 use super::connection::Connection;
+use super::feed::Listening;
 use super::stream::{self, Progress};
 
 /// The answer ends here, on purpose or because its source failed; the connection goes with it.
@@ -27,6 +28,8 @@ pub(super) enum Kind {
     Once(Bytes),
     File(Pin<Box<http_serve::Body>>),
     Faulty(Box<Faulty>),
+    /// It ends when its client is let go.
+    Feed(Listening),
 }
 
 impl Kind {
@@ -38,16 +41,21 @@ impl Kind {
         if body.is_end_stream() { Kind::Done } else { Kind::File(Box::pin(body)) }
     }
 
-    fn len(&self) -> u64 {
-        match self {
+    /// None where nobody knows.
+    fn len(&self) -> Option<u64> {
+        Some(match self {
             Kind::Done => 0,
             Kind::Once(bytes) => bytes.len() as u64,
             Kind::File(file) => file.size_hint().exact().unwrap_or(0),
             Kind::Faulty(faulty) => faulty.left,
-        }
+            Kind::Feed(_) => return None,
+        })
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Broken>>> {
+        if let Kind::Feed(Listening(parts)) = self {
+            return parts.poll_recv(cx).map(|part| part.map(Ok));
+        }
         let Kind::File(file) = self else {
             return match std::mem::replace(self, Kind::Done) {
                 Kind::Once(bytes) => Poll::Ready(Some(Ok(bytes))),
@@ -91,7 +99,8 @@ impl Faulty {
     /// `truncate`: half of the body; `drip`: bytes per second.
     pub(super) fn new(inner: Kind, truncate: bool, drip: Option<u64>) -> Faulty {
         // An empty body has no half: one byte is promised, none is sent.
-        let len = if truncate { inner.len().max(1) } else { inner.len() };
+        let len = inner.len().unwrap_or(0);
+        let len = if truncate { len.max(1) } else { len };
         let pace = drip.map(|speed| {
             let step = (speed / 10).max(1);
             (step as usize, Duration::from_secs_f64(step as f64 / speed as f64))
@@ -255,11 +264,11 @@ impl hyper::body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.kind.len() == 0
+        self.kind.len() == Some(0)
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.kind.len())
+        self.kind.len().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -318,10 +327,10 @@ mod tests {
     #[tokio::test]
     async fn truncation_promises_all_and_sends_half() {
         let kind = faulty(10, true, None);
-        assert_eq!(kind.len(), 10);
+        assert_eq!(kind.len(), Some(10));
         assert_eq!(collect(kind).await, (vec![5], true));
         let empty = faulty(0, true, None);
-        assert_eq!(empty.len(), 1);
+        assert_eq!(empty.len(), Some(1));
         assert_eq!(collect(empty).await, (vec![], true));
     }
 

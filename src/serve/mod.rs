@@ -1,8 +1,8 @@
-//! The HTTP server: a fixed answer, an echo or files, over TCP, Unix sockets and TLS, with faults on purpose
-//! and an end that loses no request.
+//! The HTTP server: a fixed answer, an echo, files or a stream without an end, over TCP, Unix sockets and TLS, with
+//! faults on purpose and an end that loses no request.
 //!
 //! ```text
-//! listener -> limits -> probes -> faults -> {respond | echo | files}
+//! listener -> limits -> probes -> faults -> {respond | echo | files | feed}
 //! ```
 //!
 //! [`bind`] does everything that can fail because of the settings; [`Server::run`] serves until it is told to
@@ -20,6 +20,7 @@ mod echo;
 mod error;
 mod event;
 pub mod fault;
+mod feed;
 mod files;
 mod input;
 mod io;
@@ -49,6 +50,7 @@ use self::tls::Tls;
 
 pub use self::error::Error;
 pub use self::event::Event;
+pub use self::feed::Feed;
 pub use self::settings::{AccessLog, Address, Content, Drain, Limits, Settings, Source};
 pub use self::summary::{Snapshot, Summary};
 
@@ -80,6 +82,7 @@ pub async fn bind(settings: Settings, events: Option<UnboundedSender<Event>>) ->
         Content::Echo => Handler::Echo,
         Content::Files(path) => Handler::Files(Root::open(&path)?),
         Content::Metrics(source) => Handler::Metrics(source),
+        Content::Feed(feed) => Handler::Feed(feed),
     };
     let role = if matches!(handler, Handler::Metrics(_)) { Role::Admin } else { Role::Main };
     let tls = settings.tls.map(Tls::load).transpose()?;

@@ -230,6 +230,7 @@ async fn handle(parts: Parts, body_size: u64, connection: &Connection) -> Draft 
         Handler::Respond(prepared) => prepared.draft(parts.headers),
         Handler::Echo => echo::answer(&parts, body_size, connection),
         Handler::Files(root) => files::answer(root, parts).await,
+        Handler::Feed(feed) => feed.answer(&parts),
         // Its listeners are all for probes, which were answered before.
         Handler::Metrics(_) => Draft::plain(StatusCode::NOT_FOUND),
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fault::Rule;
+use super::feed::Feed;
 use super::respond::Answer;
 use super::tls;
 use crate::metrics::Metric;
@@ -37,6 +38,24 @@ pub struct Settings {
     pub reuse_port: bool,
 }
 
+impl Settings {
+    /// A server for few clients beside other work: in cleartext, without faults and without a log.
+    pub fn beside(listen: Address, content: Content, limits: Limits) -> Settings {
+        Settings {
+            listen: vec![listen],
+            admin: None,
+            content,
+            tls: None,
+            faults: Vec::new(),
+            seed: 0,
+            limits,
+            drain: Drain::default(),
+            access_log: None,
+            reuse_port: false,
+        }
+    }
+}
+
 /// Where to listen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
@@ -57,6 +76,8 @@ pub enum Content {
     Files(PathBuf),
     /// Nothing but `/healthz`, `/readyz` and `/metrics` with these values.
     Metrics(Source),
+    /// What is sent through this, for as long as the client listens.
+    Feed(Feed),
 }
 
 /// Where the values of `/metrics` come from; asked at each request.

@@ -8,6 +8,7 @@ use super::connection::Registry;
 use super::counters::Counters;
 use super::event::Events;
 use super::fault::Plan;
+use super::feed::Feed;
 use super::files::Root;
 use super::respond::Prepared;
 use super::settings::{Limits, Source};
@@ -20,6 +21,7 @@ pub(super) enum Handler {
     Echo,
     Files(Root),
     Metrics(Source),
+    Feed(Feed),
 }
 
 /// What all connections of one server share.

@@ -2,6 +2,7 @@
 
 mod failing;
 mod force;
+mod hystrix;
 mod list;
 mod run;
 mod settings;
@@ -42,6 +43,13 @@ enum Action {
     Close(force::CloseArgs),
     Reset(force::ResetArgs),
     Watch(watch::Args),
+}
+
+impl Args {
+    /// Whether others are served while it runs.
+    pub fn serves(&self) -> bool {
+        matches!(&self.action, Action::Watch(args) if args.serves())
+    }
 }
 
 /// Runs the chosen action.

@@ -6,6 +6,7 @@ use std::io;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::hystrix;
 use super::settings::{self, StoreArgs};
 use super::shown::{Shown, clock, timestamp};
 use crate::app::App;
@@ -15,6 +16,7 @@ use crate::cmd::store::failed;
 use crate::error::Error;
 use crate::exit::{Exit, Verdict};
 use crate::output::{self, Human, Tone, printable};
+use crate::serve::Address;
 
 /// Tell whenever a breaker changes its state
 #[derive(clap::Args, Debug)]
@@ -22,14 +24,27 @@ use crate::output::{self, Human, Tone, printable};
 Examples:
   hardy breaker watch
   hardy breaker watch pay --json | jq --unbuffered -r '.data | \"\\(.name) \\(.state)\"'
+  hardy breaker watch --hystrix-stream 127.0.0.1:7979 >/dev/null      # for the dashboards of Hystrix
 
-The first lines say how it is now. Of many changes within a moment each is told.")]
+The first lines say how it is now. Of many changes within a moment each is told; what changed while the store did not answer
+is told afterwards. The stream, at /hystrix.stream, has an event for each breaker every second, and one at once when its state
+changes. A breaker is one for its dashboards, however many hosts share it.")]
 pub struct Args {
     /// Breakers [default: all]
     #[arg(value_name = "NAME", add = settings::names())]
     names: Vec<Name>,
+    /// Serve the event stream of Hystrix on this address, for its dashboards
+    #[arg(long, value_name = "ADDR")]
+    hystrix_stream: Option<Address>,
     #[command(flatten)]
     store: StoreArgs,
+}
+
+impl Args {
+    /// Whether it serves anybody but whoever reads stdout.
+    pub fn serves(&self) -> bool {
+        self.hystrix_stream.is_some()
+    }
 }
 
 /// A state, and what led to it.
@@ -65,57 +80,62 @@ impl output::Report for Report {
 /// Watches until a signal, or until nobody reads any more.
 pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
     let panel = args.store.panel(&app.config)?;
-    let only = match args.names.as_slice() {
-        [one] => Some(one),
-        _ => None,
-    };
-    let mut seen = Seen { panel: &panel, names: &args.names, generations: BTreeMap::new() };
-    let watching = async {
-        let mut changes = panel.changes(only).await.map_err(failed)?;
-        loop {
-            for report in seen.news().await? {
-                app.console.event(&report)?;
-            }
-            if app.console.reader_is_gone() {
-                return Ok(Exit::GOOD);
-            }
-            changes.next().await;
+    let stream = match &args.hystrix_stream {
+        Some(address) => {
+            let (panel, names) = (args.store.panel(&app.config)?, args.names.clone());
+            Some(hystrix::serve(address, panel, names, app).await?)
         }
+        None => None,
     };
     tokio::select! {
         biased;
-        ended = watching => ended,
+        ended = watch(&panel, &args.names, stream.is_some(), app) => ended.map(|()| Exit::GOOD),
         () = app.shutdown.token.cancelled() => Ok(app.shutdown.signal().map_or(Exit::GOOD, Exit::signal)),
     }
 }
 
-/// What was told already.
-struct Seen<'a> {
-    panel: &'a Panel,
-    names: &'a [Name],
-    /// By name; none for one that is damaged.
-    generations: BTreeMap<String, Option<u64>>,
+/// `serves`: others look as well, however nobody reads.
+async fn watch(panel: &Panel, names: &[Name], serves: bool, app: &App) -> Result<(), Error> {
+    let only = match names {
+        [one] => Some(one),
+        _ => None,
+    };
+    let mut changes = panel.changes(only).await.map_err(failed)?;
+    let mut seen = Seen::default();
+    let mut shown = Shown::all(panel, names).await?;
+    let mut warned = false;
+    loop {
+        for report in seen.news(&shown) {
+            app.console.event(&report)?;
+        }
+        if app.console.reader_is_gone() && !serves {
+            return Ok(());
+        }
+        changes.next().await;
+        let looked = Shown::all(panel, names).await;
+        if let (Err(error), false) = (&looked, warned) {
+            app.console.warn(&format!("{error}; it goes on when the store answers"));
+        }
+        warned = looked.is_err();
+        shown = looked.unwrap_or_default();
+    }
 }
 
-impl Seen<'_> {
+/// What was told already: by name the generation; none for one that is damaged.
+#[derive(Default)]
+struct Seen(BTreeMap<String, Option<u64>>);
+
+impl Seen {
     /// What has changed since.
-    async fn news(&mut self) -> Result<Vec<Report>, Error> {
-        let names = match self.names {
-            [] => self.panel.names().await.map_err(failed)?,
-            some => some.to_vec(),
-        };
+    fn news(&mut self, all: &[Shown]) -> Vec<Report> {
         let mut news = Vec::new();
-        for name in names {
-            if let Some(shown) = Shown::look(self.panel, &name).await? {
-                self.note(&shown, &mut news);
-            }
-        }
-        Ok(news)
+        all.iter().for_each(|shown| self.note(shown, &mut news));
+        news
     }
 
     fn note(&mut self, shown: &Shown, news: &mut Vec<Report>) {
         let generation = shown.details.as_ref().map(|details| details.generation);
-        let before = self.generations.insert(shown.name.clone(), generation);
+        let before = self.0.insert(shown.name.clone(), generation);
         if before == Some(generation) {
             return;
         }

@@ -5,23 +5,21 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::report::Report;
 use super::settings::Settings;
 use super::{human, metrics, tell};
 use crate::app::App;
+use crate::cmd::beside;
 use crate::error::Error;
 use crate::output::Live;
 use crate::probe::notify::{Ledger, Notifier, Trouble};
 use crate::probe::{self, Observers, Snapshot, StateChange};
-use crate::serve::{self, Content, Drain, Limits, Source};
+use crate::serve::{Content, Source};
 
 /// Notices that still wait when the run is over get so much time.
 const LAST_NOTICES: Duration = Duration::from_secs(5);
-/// Who reads metrics needs few connections.
-const READERS: usize = 64;
 
 /// Probes until the end.
 pub async fn run(settings: &Settings, app: &App) -> Result<Report, Error> {
@@ -103,30 +101,8 @@ async fn serve_metrics(
     let Some(address) = &settings.listen else { return Ok(None) };
     let (ledger, seen) = (ledger.clone(), seen.clone());
     let source = move || metrics::of_watch(&seen.borrow(), &ledger.counts());
-    let server = serve::Settings {
-        listen: vec![address.clone()],
-        admin: None,
-        content: Content::Metrics(Source(std::sync::Arc::new(source))),
-        tls: None,
-        faults: Vec::new(),
-        seed: 0,
-        limits: Limits { connections: READERS, ..Limits::default() },
-        drain: Drain::default(),
-        access_log: None,
-        reuse_port: false,
-    };
-    let server = serve::bind(server, None).await?;
-    for bound in server.addresses() {
-        app.console.note(&format!("metrics on {}/metrics", bound.url));
-        if bound.routable {
-            app.console.note("note: other hosts can reach this address");
-        }
-    }
-    let (_, reload) = unbounded_channel();
-    let serving = async move {
-        server.run(CancellationToken::new(), reload, None).await;
-    };
-    Ok(Some(AbortOnDropHandle::new(tokio::spawn(serving))))
+    let content = Content::Metrics(Source(std::sync::Arc::new(source)));
+    beside::serve(address, content, ("metrics", "/metrics"), app).await.map(Some)
 }
 
 /// What is shown and told while the run goes on.

@@ -4,6 +4,7 @@ mod faults;
 mod operators;
 mod run;
 mod shared;
+mod stream;
 
 use std::path::PathBuf;
 use std::process::Command;
