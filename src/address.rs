@@ -12,7 +12,7 @@ use crate::text::without_secrets;
 
 mod kinds;
 
-pub use kinds::{Endpoint, Question};
+pub use kinds::{Encryption, Endpoint, Question};
 
 /// Where a target is.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -71,7 +71,7 @@ pub enum Address {
         /// Who logs in, where there is a password; `default` otherwise.
         user: Option<String>,
     },
-    /// `postgres://[USER@]HOST[:PORT][/DATABASE]`
+    /// `postgres://[USER@]HOST[:PORT][/DATABASE][?sslmode=MODE]`
     Postgres {
         /// The server.
         at: Endpoint,
@@ -79,13 +79,17 @@ pub enum Address {
         user: Option<String>,
         /// Where to; by default what is called like the user.
         database: Option<String>,
+        /// Whether TLS begins before that.
+        encryption: Encryption,
     },
-    /// `mysql://[USER@]HOST[:PORT]`; MariaDB too.
+    /// `mysql://[USER@]HOST[:PORT][?ssl-mode=MODE]`; MariaDB too.
     Mysql {
         /// The server.
         at: Endpoint,
-        /// Who logs in, without a password.
+        /// Who logs in.
         user: Option<String>,
+        /// Whether TLS begins before that.
+        encryption: Encryption,
     },
     /// `dns://[SERVER[:PORT]]/NAME`
     Dns(Question),

@@ -29,6 +29,40 @@ impl Endpoint {
     }
 }
 
+/// Whether a client of a database goes over to TLS before it logs in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Encryption {
+    /// No.
+    #[default]
+    Off,
+    /// Yes, with any server.
+    Required,
+    /// Yes, with a server whose certificate is believed.
+    Verified,
+}
+
+impl Encryption {
+    const ALL: [Encryption; 3] = [Encryption::Off, Encryption::Required, Encryption::Verified];
+
+    /// As libpq calls it.
+    const fn sslmode(self) -> &'static str {
+        match self {
+            Encryption::Off => "disable",
+            Encryption::Required => "require",
+            Encryption::Verified => "verify-full",
+        }
+    }
+
+    /// As the clients of MySQL call it.
+    const fn ssl_mode(self) -> &'static str {
+        match self {
+            Encryption::Off => "DISABLED",
+            Encryption::Required => "REQUIRED",
+            Encryption::Verified => "VERIFY_IDENTITY",
+        }
+    }
+}
+
 /// What a DNS server is asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Question {
@@ -74,6 +108,14 @@ impl Parts {
         (!self.host.is_empty()).then(|| Endpoint { host: self.host.clone(), port, tls })
     }
 
+    /// What the query asks for by `key`, in any case; `None` where that is no name of it.
+    fn encryption(&self, key: &str, name: fn(Encryption) -> &'static str) -> Option<Encryption> {
+        let Some((_, asked)) = self.query.iter().find(|(known, _)| known == key) else {
+            return Some(Encryption::Off);
+        };
+        Encryption::ALL.into_iter().find(|encryption| name(*encryption).eq_ignore_ascii_case(asked))
+    }
+
     /// Is there nothing but host, port and what is named?
     fn only(&self, user: bool, path: bool, query: &[&str]) -> bool {
         (user || self.user.is_none())
@@ -88,8 +130,10 @@ pub(super) fn parse(scheme: &str, text: &str) -> Option<Result<Address, AddressE
         "grpc" | "grpcs" => ("grpc[s]://HOST:PORT[/SERVICE][?watch]", grpc),
         "etcd" | "etcds" => ("etcd[s]://HOST[:PORT]", etcd),
         "redis" | "rediss" => ("redis[s]://[USER@]HOST[:PORT]", redis),
-        "postgres" | "postgresql" => ("postgres://[USER@]HOST[:PORT][/DATABASE]", postgres),
-        "mysql" => ("mysql://[USER@]HOST[:PORT]", mysql),
+        "postgres" | "postgresql" => {
+            ("postgres://[USER@]HOST[:PORT][/DATABASE][?sslmode=disable|require|verify-full]", postgres)
+        }
+        "mysql" => ("mysql://[USER@]HOST[:PORT][?ssl-mode=DISABLED|REQUIRED|VERIFY_IDENTITY]", mysql),
         "dns" => ("dns://[SERVER[:PORT]]/NAME[?type=TYPE][&transport=tcp]", dns),
         "udp" => ("udp://HOST:PORT", udp),
         "icmp" => ("icmp://HOST", icmp),
@@ -137,17 +181,20 @@ fn postgres(_: &str, parts: &Parts) -> Option<Address> {
     let at = parts.endpoint(Some(5432), false)?;
     let database = Some(parts.path.clone()).filter(|name| !name.is_empty());
     let text_is_plain = [&parts.user, &database].into_iter().flatten().all(|text| !text.contains('\0'));
-    (text_is_plain && parts.only(true, true, &[])).then(|| Address::Postgres {
+    let encryption = parts.encryption("sslmode", Encryption::sslmode)?;
+    (text_is_plain && parts.only(true, true, &["sslmode"])).then(|| Address::Postgres {
         at,
         user: parts.user.clone(),
         database,
+        encryption,
     })
 }
 
 fn mysql(_: &str, parts: &Parts) -> Option<Address> {
     let at = parts.endpoint(Some(3306), false)?;
     let user = parts.user.clone().filter(|user| !user.contains('\0'));
-    parts.only(true, false, &[]).then_some(Address::Mysql { at, user })
+    let encryption = parts.encryption("ssl-mode", Encryption::ssl_mode)?;
+    parts.only(true, false, &["ssl-mode"]).then_some(Address::Mysql { at, user, encryption })
 }
 
 fn udp(_: &str, parts: &Parts) -> Option<Address> {
@@ -165,6 +212,10 @@ fn dns(_: &str, parts: &Parts) -> Option<Address> {
         parts.query.iter().find(|(known, _)| known == key).map(|(_, value)| value.to_ascii_uppercase())
     };
     let kind = RecordType::from_str(value("type").as_deref().unwrap_or("A")).ok()?;
+    // Questions to which no record of their own type is the answer.
+    if matches!(kind, RecordType::ANY | RecordType::AXFR | RecordType::TSIG) {
+        return None;
+    }
     let tcp = match value("transport").as_deref() {
         None | Some("UDP") => false,
         Some("TCP") => true,
@@ -185,14 +236,23 @@ pub(super) fn shown(address: &Address) -> Option<String> {
         format!("{kind}://{user}{}", at.authority())
     };
     let path = |path: &str| if path.is_empty() { String::new() } else { format!("/{path}") };
+    let encrypted = |key: &str, encryption: Encryption, name: &str| match encryption {
+        Encryption::Off => String::new(),
+        _ => format!("?{key}={name}"),
+    };
     Some(match address {
         Address::Grpc { at, service, watch } => {
             format!("{}{}{}", of(&None, at), path(service), if *watch { "?watch" } else { "" })
         }
         Address::Etcd { at } => of(&None, at),
-        Address::Redis { at, user } | Address::Mysql { at, user } => of(user, at),
-        Address::Postgres { at, user, database } => {
-            of(user, at) + &path(database.as_deref().unwrap_or_default())
+        Address::Redis { at, user } => of(user, at),
+        Address::Mysql { at, user, encryption } => {
+            of(user, at) + &encrypted("ssl-mode", *encryption, encryption.ssl_mode())
+        }
+        Address::Postgres { at, user, database, encryption } => {
+            of(user, at)
+                + &path(database.as_deref().unwrap_or_default())
+                + &encrypted("sslmode", *encryption, encryption.sslmode())
         }
         Address::Udp { host, port } => format!("udp://{}:{port}", bracketed(host)),
         Address::Icmp { host } => format!("icmp://{}", bracketed(host)),
@@ -223,7 +283,10 @@ mod tests {
             ("rediss://app@h:1", "rediss", "rediss://app@h:1"),
             ("postgresql://h", "postgres", "postgres://h:5432"),
             ("postgres://me@h:1/shop", "postgres", "postgres://me@h:1/shop"),
+            ("postgres://h/a?sslmode=verify-full", "postgres", "postgres://h:5432/a?sslmode=verify-full"),
+            ("postgres://h?sslmode=disable", "postgres", "postgres://h:5432"),
             ("mysql://h", "mysql", "mysql://h:3306"),
+            ("mysql://me@h/?ssl-mode=required", "mysql", "mysql://me@h:3306?ssl-mode=REQUIRED"),
             ("udp://h:7", "udp", "udp://h:7"),
             ("icmp://[::1]", "icmp", "icmp://[::1]"),
             ("dns:///a.example", "dns", "dns:///a.example?type=A"),
@@ -252,6 +315,10 @@ mod tests {
             "etcd://",
             "redis://h/0",
             "mysql://h/db",
+            "mysql://h?ssl-mode=PREFERRED",
+            "postgres://h?sslmode=prefer",
+            "postgres://h?ssl-mode=require",
+            "dns:///a?type=ANY",
             "udp://h",
             "udp://h:0",
             "icmp://h:1",

@@ -27,7 +27,7 @@ pub struct Target {
     /// What is sent to a tcp or udp target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub send: Option<String>,
-    /// File with the password of a redis or postgres target, on its first line.
+    /// File with the password of a redis, postgres or mysql target, on its first line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub password_file: Option<PathBuf>,
     /// Request body.

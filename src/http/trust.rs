@@ -180,6 +180,12 @@ impl Trust {
         Trust { identity, ..self }
     }
 
+    /// The same certificate for servers that ask for one, and any server believed.
+    #[must_use]
+    pub fn of_anyone(&self) -> Self {
+        Trust::anyone().with_identity(self.identity.clone())
+    }
+
     /// Reads the roots of the system and seeds the random numbers, once; blocks for some tens of milliseconds.
     pub fn prepare(&self) {
         // Without any root, or any random number, the first call says so.

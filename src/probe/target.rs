@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 
 use super::expect::Expect;
-use crate::address::Address;
+use crate::address::{Address, Encryption};
 use crate::breaker;
 
 /// One target of a probe.
@@ -42,6 +42,9 @@ impl Target {
             }
             Address::WebSocket { url } => url.scheme() == "https",
             Address::Grpc { at, .. } | Address::Etcd { at } | Address::Redis { at, .. } => at.tls,
+            Address::Postgres { encryption, .. } | Address::Mysql { encryption, .. } => {
+                *encryption != Encryption::Off
+            }
             _ => false,
         }
     }
@@ -166,7 +169,7 @@ pub struct Request {
     pub redirects: u32,
     /// What is sent over TCP or UDP.
     pub send: Option<Vec<u8>>,
-    /// What redis and postgres targets log in with.
+    /// What redis, postgres and mysql targets log in with.
     pub password: Option<Password>,
 }
 

@@ -55,11 +55,14 @@ Targets:
   tls://HOST[:PORT]                  the handshake is complete, the certificate believed; --expect-cert-life
   tls+smtp://HOST[:PORT]             the same after STARTTLS; also imap, pop3, ftp, ldap, postgres, mysql, xmpp
   dns://[SERVER[:PORT]]/NAME         the server, or those of the system, know ?type=A (or MX ...); &transport=tcp
+                                     (names are absolute: no search list is used)
   icmp://HOST                        echoes; needs net.ipv4.ping_group_range or CAP_NET_RAW
   etcd://HOST[:2379], etcds://       this member is healthy: a leader, a quorum, no alarm
   redis://[USER@]HOST[:6379], rediss://  answers PING; --expect-answer master, slave or connected
-  postgres://[USER@]HOST[:5432][/DB] accepts log-ins; with a password SELECT 1 succeeds (SCRAM-SHA-256 only)
-  mysql://[USER@]HOST[:3306]         MySQL or MariaDB accepts log-ins
+  postgres://[USER@]HOST[:5432][/DB] accepts log-ins; with a password SELECT 1 succeeds
+                                     (SCRAM-SHA-256 only); TLS: ?sslmode=require, verify-full
+  mysql://[USER@]HOST[:3306]         MySQL or MariaDB accepts log-ins, with a password that of USER;
+                                     TLS: ?ssl-mode=REQUIRED, VERIFY_IDENTITY
   exec:COMMAND                       ends with status 0; run by `sh -c`
 
 States:
@@ -180,7 +183,8 @@ struct ExpectArgs {
     within: Option<Duration>,
     /// What must be left of the certificate: a time, or a share of its life
     ///
-    /// As 14d or 15%. Of https, wss, tls, grpcs, etcds and rediss targets, and of http ones whose redirects lead there.
+    /// As 14d or 15%. Of https, wss, tls, grpcs, etcds and rediss targets, of postgres and mysql ones with TLS, and of http
+    /// ones whose redirects lead there.
     #[arg(long, hide_short_help = true, value_name = "D|P%")]
     expect_cert_life: Option<Threshold>,
 }
@@ -280,8 +284,12 @@ mod tests {
                 "targets.db.password_file: nobody logs in with it: name the user in postgres://USER@HOST",
             ),
             (
+                "[targets.db]\nurl = \"etcd://h\"\npassword_file = \"/dev/null\"".to_owned(),
+                "targets.db.password_file: a etcd target takes no password",
+            ),
+            (
                 "[targets.db]\nurl = \"mysql://h\"\npassword_file = \"/dev/null\"".to_owned(),
-                "targets.db.password_file: a mysql target takes no password",
+                "targets.db.password_file: nobody logs in with it: name the user in mysql://USER@HOST",
             ),
             (
                 "[targets.db]\nurl = \"icmp://h\"\nexpect = { answer = [\"x\"] }".to_owned(),

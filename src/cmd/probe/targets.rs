@@ -55,7 +55,7 @@ pub fn applicable(args: &Args, targets: &[Target]) -> Result<(), Error> {
         ("header", has_headers, "an HTTP one"),
         ("body", is_http, "an HTTP one"),
         ("send", takes_text, "a tcp or udp one"),
-        ("password_file", takes_password, "a redis or postgres one"),
+        ("password_file", takes_password, "a redis, postgres or mysql one"),
         ("expect_answer", |address| !is_http(address), "one of another kind than HTTP"),
     ];
     for (id, takes, what) in flags {
@@ -87,7 +87,7 @@ fn takes_text(address: &Address) -> bool {
 }
 
 fn takes_password(address: &Address) -> bool {
-    matches!(address, Address::Redis { .. } | Address::Postgres { .. })
+    matches!(address, Address::Redis { .. } | Address::Postgres { .. } | Address::Mysql { .. })
 }
 
 /// Where the parts of one target come from.
@@ -223,8 +223,9 @@ impl Source<'_> {
         let knobs = &self.args.rounds.password_file;
         let path = knobs.as_ref().or(own).or(self.config.profile.probe.password_file.as_ref());
         let Some(path) = path else { return Ok(None) };
-        if matches!(address, Address::Postgres { user: None, .. }) {
-            return Err(wrong("nobody logs in with it: name the user in postgres://USER@HOST".to_owned()));
+        if matches!(address, Address::Postgres { user: None, .. } | Address::Mysql { user: None, .. }) {
+            let form = format!("{}://USER@HOST", address.kind());
+            return Err(wrong(format!("nobody logs in with it: name the user in {form}")));
         }
         let text = std::fs::read_to_string(path);
         let text = text.map_err(|error| wrong(format!("cannot read {}", path.display())).because(error))?;

@@ -147,7 +147,7 @@ pub struct ProbeKnobs {
         hide_short_help = true
     )]
     pub key: Option<PathBuf>,
-    /// File with the password for redis and postgres targets, on its first line
+    /// File with the password for redis, postgres and mysql targets, on its first line
     #[arg(
         long,
         value_name = "FILE",

@@ -3,7 +3,8 @@
 //! - `way`        look-up, connection and TLS of those kinds that are not HTTP; `wire` reads what comes then
 //! - `http`       http, https, unix+http and h2c; `blame` says whose fault a failure is
 //! - `tcp`        tcp and udp
-//! - `dns`, `etcd`, `exec`, `grpc`, `icmp`, `mysql`, `postgres` (with `scram`), `redis`, `tls`, `ws`: what they are called
+//! - `dns`, `etcd`, `exec`, `grpc`, `icmp`, `mysql` (with `scramble`), `postgres` (with `scram`), `redis`, `tls`, `ws`: what
+//!   they are called
 //!
 //! Refuses to decide whether a call may be made, to repeat it, or to count it.
 
@@ -18,6 +19,7 @@ mod mysql;
 mod postgres;
 mod redis;
 mod scram;
+mod scramble;
 mod tcp;
 mod tls;
 mod way;
@@ -112,9 +114,12 @@ pub async fn call(target: &Target, means: &Means) -> Call {
         Address::Grpc { at, service, watch } => way.within(grpc::exchange(&way, at, service, *watch)).await,
         Address::Etcd { at } => way.within(etcd::exchange(&way, at)).await,
         Address::Redis { at, user } => way.within(redis::exchange(&way, at, user.as_deref())).await,
-        Address::Mysql { at, user } => way.within(mysql::exchange(&way, at, user.as_deref())).await,
-        Address::Postgres { at, user, database } => {
-            way.within(postgres::exchange(&way, at, user.as_deref(), database.as_deref())).await
+        Address::Mysql { at, user, encryption } => {
+            way.within(mysql::exchange(&way, at, user.as_deref(), *encryption)).await
+        }
+        Address::Postgres { at, user, database, encryption } => {
+            let (user, database) = (user.as_deref(), database.as_deref());
+            way.within(postgres::exchange(&way, at, user, database, *encryption)).await
         }
     }
 }

@@ -4,9 +4,10 @@
 //! it, by SCRAM-SHA-256.
 
 use super::scram;
-use super::way::{Said, Way};
+use super::way::{Said, Stream, Way};
 use super::wire::{Wire, words};
-use crate::address::Endpoint;
+use crate::address::{Encryption, Endpoint, StartTls};
+use crate::http::Phase;
 use crate::reason::{Fault, Reason};
 
 /// No message that is read here is longer.
@@ -24,9 +25,9 @@ pub(super) async fn exchange(
     at: &Endpoint,
     user: Option<&str>,
     database: Option<&str>,
+    encryption: Encryption,
 ) -> Result<Said, Fault> {
-    let stream = way.open(at, &[]).await?;
-    let mut wire = Wire::new(stream, "PostgreSQL", &way.clock);
+    let mut wire = Wire::new(open(way, at, encryption).await?, "PostgreSQL", &way.clock);
     wire.send(&startup(user.unwrap_or("hardy"), database)).await?;
     let mut session = Session { wire, way, anyone: user.is_none(), standby: None };
     match session.log_in().await? {
@@ -41,6 +42,16 @@ pub(super) async fn exchange(
             session.said("SELECT 1 succeeds")
         }
     }
+}
+
+async fn open(way: &Way<'_>, at: &Endpoint, encryption: Encryption) -> Result<Box<dyn Stream>, Fault> {
+    if encryption == Encryption::Off {
+        return way.open(at, &[]).await;
+    }
+    let trust = way.trust(encryption);
+    let stream = way.open_tls(&at.host, at.port, Some(StartTls::Postgres), &trust).await?;
+    way.clock.enter(Phase::FirstByte);
+    Ok(Box::new(stream))
 }
 
 enum LogIn {

@@ -11,32 +11,16 @@ use crate::address::StartTls;
 use crate::http::Phase;
 use crate::probe::classify::stream_fault;
 use crate::reason::Fault;
-use crate::tls::starttls::upgrade;
 
 /// Connects, begins TLS, after what is spoken before it, and closes again.
 pub(super) async fn call(way: &Way<'_>, host: &str, port: u16, before: Option<StartTls>) -> Call {
-    let shaken = way.by_deadline(handshake(way, host, port, before)).await;
+    let shaken = way.by_deadline(way.open_tls(host, port, before, &way.means.trust)).await;
     let stopped = way.clock.stop();
     let done = match shaken {
         Ok(stream) => part(way, stream).await.map(|()| Said::default()),
         Err(fault) => Err(fault),
     };
     way.end(done, stopped)
-}
-
-async fn handshake(
-    way: &Way<'_>,
-    host: &str,
-    port: u16,
-    before: Option<StartTls>,
-) -> Result<TlsStream<TcpStream>, Fault> {
-    let mut stream = way.connect(host, port).await?;
-    way.clock.enter(Phase::Tls);
-    if let Some(kind) = before {
-        upgrade(kind, &mut stream, host, way.target.timeout()).await?;
-    }
-    // Whatever is spoken above it: no protocol is offered.
-    way.secure(host, stream, &[]).await
 }
 
 /// Says goodbye. With TLS 1.3 a server that wanted a client certificate says only now that it does without, or that it

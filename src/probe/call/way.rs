@@ -17,11 +17,12 @@ use tokio_rustls::client::TlsStream;
 use super::blame::{Scene, blame};
 use super::http::timed_out;
 use super::{Call, Means, certificate_of};
-use crate::address::Endpoint;
-use crate::http::{Asked, Phase, PhaseClock, Phases, Served, lookup};
+use crate::address::{Encryption, Endpoint, StartTls};
+use crate::http::{Asked, Phase, PhaseClock, Phases, Served, Trust, lookup};
 use crate::probe::classify::{io_fault, lookup_fault, stream_fault};
 use crate::probe::target::Target;
 use crate::reason::{Fault, Reason};
+use crate::tls::starttls::upgrade;
 
 /// What came back.
 #[derive(Debug, Default)]
@@ -141,25 +142,54 @@ impl<'a> Way<'a> {
             self.clock.enter(Phase::FirstByte);
             return Ok(Box::new(stream));
         }
-        self.clock.enter(Phase::Tls);
-        let stream = self.secure(&at.host, stream, alpn).await?;
+        let stream = self.secure(&at.host, stream, alpn, &self.means.trust).await?;
         self.clock.enter(Phase::FirstByte);
         Ok(Box::new(stream))
+    }
+
+    /// A connection on which TLS has begun, after what is spoken `before` it; no protocol is offered.
+    ///
+    /// # Errors
+    /// When it does not come about.
+    pub async fn open_tls(
+        &self,
+        host: &str,
+        port: u16,
+        before: Option<StartTls>,
+        trust: &Trust,
+    ) -> Result<TlsStream<TcpStream>, Fault> {
+        let mut stream = self.connect(host, port).await?;
+        let _ = stream.set_nodelay(true);
+        self.clock.enter(Phase::Tls);
+        if let Some(kind) = before {
+            upgrade(kind, &mut stream, host, self.target.timeout()).await?;
+        }
+        self.secure(host, stream, &[], trust).await
+    }
+
+    /// Which servers of a database are believed.
+    pub fn trust(&self, encryption: Encryption) -> Trust {
+        match encryption {
+            Encryption::Required => self.means.trust.of_anyone(),
+            Encryption::Off | Encryption::Verified => self.means.trust.clone(),
+        }
     }
 
     /// TLS on a connection to `host`, with one of `alpn`.
     ///
     /// # Errors
     /// When the handshake fails, or the certificate is not believed.
-    pub async fn secure(
+    pub async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
         &self,
         host: &str,
-        stream: TcpStream,
+        stream: S,
         alpn: &[&[u8]],
-    ) -> Result<TlsStream<TcpStream>, Fault> {
+        trust: &Trust,
+    ) -> Result<TlsStream<S>, Fault> {
+        self.clock.enter(Phase::Tls);
         let name = ServerName::try_from(host.to_owned())
             .map_err(|_| Reason::Dns.because(format!("{host} is no name of a host")))?;
-        let mut config = self.means.trust.config_of_call(self.asked.clone(), self.served.clone());
+        let mut config = trust.config_of_call(self.asked.clone(), self.served.clone());
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.to_vec()).collect();
         let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
         stream.map_err(|error| stream_fault(&error, Phase::Tls))

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, ReadHalf, Take, WriteHalf, split};
 
-use super::way::Stream;
-use crate::http::{Phase, PhaseClock};
+use super::way::{Stream, Way};
+use crate::http::{Phase, PhaseClock, Trust};
 use crate::probe::classify::stream_fault;
 use crate::probe::expect::excerpt;
 use crate::reason::{Fault, Reason};
@@ -33,6 +33,19 @@ impl Wire {
     pub fn new(stream: Box<dyn Stream>, protocol: &'static str, clock: &Arc<PhaseClock>) -> Self {
         let (reader, writer) = split(stream);
         Wire { protocol, reader: BufReader::new(reader.take(MOST)), writer, clock: clock.clone() }
+    }
+
+    /// Goes over to TLS with `host`. What the server has said beyond its turn could have been put there by anybody on
+    /// the way, and is refused.
+    pub async fn secure(self, way: &Way<'_>, host: &str, trust: &Trust) -> Result<Self, Fault> {
+        if !self.reader.buffer().is_empty() {
+            let found = excerpt(&String::from_utf8_lossy(self.reader.buffer()));
+            return Err(Reason::TlsHandshake.because(format!("said in the clear before TLS: {found}")));
+        }
+        let stream = self.reader.into_inner().into_inner().unsplit(self.writer);
+        let stream = way.secure(host, stream, &[], trust).await?;
+        self.clock.enter(Phase::FirstByte);
+        Ok(Wire::new(Box::new(stream), self.protocol, &self.clock))
     }
 
     /// Sends all of it.

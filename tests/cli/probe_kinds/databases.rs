@@ -4,17 +4,10 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use super::servers::{Server, mariadb, postgres, redis};
+use super::servers::{mariadb, password, postgres, redis};
 use super::{assert_down, assert_up, call};
 use crate::fixtures;
 use crate::support::{hardy, run_in, wait_for};
-
-/// A file with the password, in the directory of the server.
-fn password(server: &Server, text: &str) -> String {
-    let path = server.directory.path().join("password");
-    fs::write(&path, format!("{text}\n")).unwrap();
-    path.to_str().unwrap().to_owned()
-}
 
 #[test]
 fn redis_is_up_with_its_role_and_down_without_its_process() {
@@ -128,6 +121,12 @@ fn mysql_accepts_log_ins() {
     let mut server = mariadb();
     assert_up(&server.url(""), &[], "MariaDB");
     assert_up(&server.url("root@"), &[], "MariaDB");
+    let right = password(&server, "secret");
+    assert_up(&server.url("me@"), &["--password-file", &right], ", the log-in succeeds");
+    assert_down(&server.url("me@"), &[], "refused.by_server", "error 1045: Access denied for user 'me'");
+    let wrong = password(&server, "other");
+    let denied = "error 1045: Access denied for user 'me'@";
+    assert_down(&server.url("me@"), &["--password-file", &wrong], "refused.by_server", denied);
     assert_down(
         &server.url("other@"),
         &[],
@@ -168,4 +167,40 @@ fn a_log_in_has_an_end() {
         }
     });
     assert_up(&format!("mysql://{}", mysql.address), &[], "8.0.1");
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("password");
+    fs::write(&file, "secret").unwrap();
+    let flags = ["--password-file", file.to_str().unwrap()];
+    let detail = "it wants the password in the way of MySQL 3; only mysql_native_password and";
+    assert_down(&format!("mysql://me@{}", mysql.address), &flags, "refused.by_server", detail);
+}
+
+/// As MySQL 8 does: it may know the password from before, or not.
+#[test]
+fn mysql_with_its_newer_way_to_prove_a_password() {
+    let answering = |verdict: &'static [u8]| {
+        fixtures::Server::start(move |mut stream, _| {
+            let mut greeting = b"\x0a8.4.0\0\x01\0\0\x0012345678\0\xff\xff\xff\x02\0\xff\xdf\x15".to_vec();
+            greeting.extend_from_slice(&[0; 10]);
+            greeting.extend_from_slice(b"90abcdefghij\0caching_sha2_password\0");
+            let head = [u8::try_from(greeting.len()).unwrap(), 0, 0, 0];
+            stream.write_all(&[&head[..], &greeting].concat()).unwrap();
+            let mut asked = [0; 1024];
+            let count = stream.read(&mut asked).unwrap();
+            // 32 bytes follow the name and their number.
+            assert!(asked[..count].ends_with(b"caching_sha2_password\0"), "{:?}", &asked[..count]);
+            assert_eq!(asked[4 + 32..][..4], *b"me\0\x20");
+            let _ = stream.write_all(verdict);
+            let _ = stream.read(&mut asked);
+        })
+    };
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("password");
+    fs::write(&file, "secret").unwrap();
+    let flags = ["--password-file", file.to_str().unwrap()];
+    let knowing = answering(b"\x02\0\0\x02\x01\x03\x07\0\0\x03\0\0\0\x02\0\0\0");
+    assert_up(&format!("mysql://me@{}", knowing.address), &flags, "8.4.0, the log-in succeeds");
+    let forgetful = answering(b"\x02\0\0\x02\x01\x04");
+    let detail = "only sent over TLS with ssl-mode=VERIFY_IDENTITY";
+    assert_down(&format!("mysql://me@{}", forgetful.address), &flags, "refused.by_server", detail);
 }

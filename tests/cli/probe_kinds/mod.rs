@@ -1,8 +1,10 @@
 //! `hardy probe` of servers with a protocol of their own: each against the real server, up and down, and against what
 //! is none.
 
+mod authority;
 mod databases;
 mod dns;
+mod encrypted;
 mod etcd;
 mod grpc;
 mod http;
@@ -15,10 +17,17 @@ use serde_json::Value;
 
 use super::support::{Run, run};
 
+/// One call: the exit code, and what is known of the target.
+fn target(url: &str, more: &[&str]) -> (Option<i32>, Value) {
+    let patient: &[&str] = if more.contains(&"--timeout") { &[] } else { &["--timeout", "20s"] };
+    let run = run(&[&["probe", url, "--json"], patient, more].concat());
+    (run.code, run.json()["data"]["targets"][0].clone())
+}
+
 /// One call: the exit code, and what is known of it.
 fn call(url: &str, more: &[&str]) -> (Option<i32>, Value) {
-    let patient: &[&str] = if more.contains(&"--timeout") { &[] } else { &["--timeout", "20s"] };
-    of(run(&[&["probe", url, "--json"], patient, more].concat()))
+    let (code, target) = target(url, more);
+    (code, target["last"].clone())
 }
 
 fn of(run: Run) -> (Option<i32>, Value) {

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
+use super::authority::Authority;
 use super::call;
 use crate::support::DEADLINE;
 
@@ -77,6 +79,13 @@ impl Server {
     }
 }
 
+/// A file with the password, in the directory of the server.
+pub fn password(server: &Server, text: &str) -> String {
+    let path = server.directory.path().join("password");
+    fs::write(&path, format!("{text}\n")).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         // PostgreSQL's own children end at SIGQUIT, and would outlive it at SIGKILL for a while.
@@ -94,6 +103,36 @@ pub fn redis(more: &[&str]) -> Server {
         let mut command = Command::new("redis-server");
         command.args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string(), "--dir"]);
         command.arg(directory).args(more);
+        command
+    })
+}
+
+/// On a port for TLS alone; perhaps only for clients that show a certificate.
+pub fn redis_over_tls(authority: &Authority, demanding: bool) -> Server {
+    Server::start("rediss", |directory, port| {
+        let mut command = Command::new("redis-server");
+        command.args(["--bind", "127.0.0.1", "--save", "", "--port", "0", "--tls-port", &port.to_string()]);
+        command.args(["--tls-cert-file", &authority.cert, "--tls-key-file", &authority.key]);
+        command.args(["--tls-ca-cert-file", &authority.ca]);
+        command.args(["--tls-auth-clients", if demanding { "yes" } else { "no" }, "--dir"]).arg(directory);
+        command
+    })
+}
+
+/// nginx with what `servers` makes of its address; one process.
+pub fn nginx(scheme: &'static str, servers: impl Fn(&str) -> String) -> Server {
+    Server::start(scheme, |directory, port| {
+        let home = directory.display();
+        let text = format!(
+            "daemon off; master_process off; pid {home}/pid; error_log stderr; events {{}} http {{ access_log off;
+             client_body_temp_path {home}/b; proxy_temp_path {home}/p; fastcgi_temp_path {home}/f;
+             uwsgi_temp_path {home}/u; scgi_temp_path {home}/s; {} }}",
+            servers(&format!("127.0.0.1:{port}"))
+        );
+        let conf = directory.join("nginx.conf");
+        fs::write(&conf, text).unwrap();
+        let mut command = Command::new("/usr/sbin/nginx");
+        command.args(["-e", "stderr", "-p"]).arg(directory).arg("-c").arg(conf);
         command
     })
 }
@@ -116,9 +155,15 @@ pub fn dnsmasq(more: &[&str]) -> Server {
 
 /// With the user `me`, whose password is `secret`, and `trusted`, who needs none.
 pub fn postgres() -> Server {
+    let rules = "host all me 127.0.0.1/32 scram-sha-256\nhost all old 127.0.0.1/32 md5\nhost all trusted 127.0.0.1/32 trust\n";
+    postgres_of(rules, None)
+}
+
+/// With these rules for log-ins, and with TLS where there is an authority.
+pub fn postgres_of(rules: &str, authority: Option<&Authority>) -> Server {
     let programs = postgres_programs();
     Server::start("postgres", |directory, port| {
-        std::os::unix::fs::chown(directory, Some(65534), Some(65534)).unwrap();
+        own(directory);
         let data = directory.join("data");
         let initialised = Command::new("setpriv")
             .args(NOBODY)
@@ -129,7 +174,6 @@ pub fn postgres() -> Server {
             .output()
             .unwrap();
         assert!(initialised.status.success(), "{initialised:?}");
-        let rules = "host all me 127.0.0.1/32 scram-sha-256\nhost all old 127.0.0.1/32 md5\nhost all trusted 127.0.0.1/32 trust\n";
         fs::write(data.join("pg_hba.conf"), rules).unwrap();
         let statements = "CREATE USER me PASSWORD 'secret';\nCREATE DATABASE me;\n\
              SET password_encryption = md5;\nCREATE USER old PASSWORD 'secret';\n";
@@ -150,8 +194,21 @@ pub fn postgres() -> Server {
             "-k",
         ]);
         command.arg(directory).current_dir("/");
+        for (what, file) in authority.iter().flat_map(|a| [("cert", &a.cert), ("key", &a.key), ("ca", &a.ca)])
+        {
+            let copy = directory.join(what);
+            fs::copy(file, &copy).unwrap();
+            fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
+            own(&copy);
+            command.args(["-c", "ssl=on", "-c", &format!("ssl_{what}_file={}", copy.display())]);
+        }
         command
     })
+}
+
+/// Makes it that of [`NOBODY`].
+fn own(path: &Path) {
+    std::os::unix::fs::chown(path, Some(65534), Some(65534)).unwrap();
 }
 
 fn single_user(programs: &Path, data: &Path, statements: &str) {
@@ -177,8 +234,13 @@ fn postgres_programs() -> PathBuf {
     programs.max().expect("PostgreSQL is installed")
 }
 
-/// With `root`, who needs no password.
+/// With `root`, who needs no password, and `me`, whose password is `secret`.
 pub fn mariadb() -> Server {
+    mariadb_of(None)
+}
+
+/// Where there is an authority, with TLS; the user `shown` must have a certificate, too.
+pub fn mariadb_of(authority: Option<&Authority>) -> Server {
     const SMALL: [&str; 2] = ["--innodb=off", "--default-storage-engine=aria"];
     Server::start("mysql", |directory, port| {
         let data = directory.join("data");
@@ -188,6 +250,12 @@ pub fn mariadb() -> Server {
             statements += &fs::read_to_string(Path::new("/usr/share/mysql").join(file)).unwrap();
         }
         statements += "delete from global_priv where user='';\n";
+        for (user, certificate) in [("me", 0), ("shown", 2)] {
+            statements += &format!(
+                "insert into global_priv values ('%', '{user}', json_object('access', 0, 'plugin', \
+                 'mysql_native_password', 'authentication_string', password('secret'), 'ssl_type', {certificate}));\n"
+            );
+        }
         let file = directory.join("statements.sql");
         fs::write(&file, statements).unwrap();
         let program = || {
@@ -206,6 +274,13 @@ pub fn mariadb() -> Server {
             "--socket",
         ]);
         command.arg(directory.join("socket"));
+        if let Some(Authority { ca, cert, key, .. }) = authority {
+            command.args([
+                format!("--ssl-ca={ca}"),
+                format!("--ssl-cert={cert}"),
+                format!("--ssl-key={key}"),
+            ]);
+        }
         command
     })
 }
