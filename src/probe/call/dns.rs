@@ -1,14 +1,16 @@
 //! A call of a DNS server: good when it answers with records of the type, and with those that are expected.
 //!
-//! The name is asked for as it is, without the system's search list, and no answer is cached.
+//! The name is asked for as it is, without the system's search list: a probe must not find another name than the one that
+//! it was given. No answer is cached. Of several servers each has its share of the time, until one knows.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_proto::rr::Name;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::tcp::connected;
@@ -24,18 +26,21 @@ const PAYLOAD: u16 = 1232;
 /// A datagram can be lost on its way: the question is asked again after so long.
 const AGAIN: Duration = Duration::from_millis(700);
 
-/// Asks one server after the other until one answers.
+/// Asks one server after the other until one knows whether there are such records.
 pub(super) async fn exchange(way: &Way<'_>, question: &Question) -> Result<Said, Fault> {
     let servers = match &question.server {
         Some(at) => vec![at.clone()],
         None => of_the_system()?,
     };
-    let mut last = None;
-    for (tried, server) in servers.iter().enumerate() {
-        let left = u32::try_from(servers.len() - tried).unwrap_or(u32::MAX);
+    let (addresses, mut last) = addresses(way, &servers).await;
+    for (tried, address) in addresses.iter().enumerate() {
+        let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
         let share = way.deadline.saturating_duration_since(Instant::now()) / left;
-        match timeout(share, ask(way, server, question)).await {
-            Ok(Ok(answer)) => return judge(way, question, &answer),
+        match timeout(share, ask(way, *address, question)).await {
+            Ok(Ok(answer)) => match judge(way, question, &answer) {
+                Err(fault) if !knows(&answer) => last = Some(fault),
+                judged => return judged,
+            },
             Ok(Err(fault)) => last = Some(fault),
             // Its share of the time is used up.
             Err(_) => {}
@@ -55,12 +60,30 @@ fn of_the_system() -> Result<Vec<Endpoint>, Fault> {
     let servers: Vec<_> = config
         .nameservers
         .iter()
-        .map(|ip| Endpoint { host: IpAddr::from(ip).to_string(), port: 53, tls: false })
+        // With the interface of an IPv6 address that is of this link only.
+        .map(|ip| Endpoint { host: ip.to_string(), port: 53, tls: false })
         .collect();
     if servers.is_empty() { Err(none(String::new())) } else { Ok(servers) }
 }
 
-async fn ask(way: &Way<'_>, server: &Endpoint, question: &Question) -> Result<Message, Fault> {
+/// All addresses of the servers, and why there are none of one of them.
+async fn addresses(way: &Way<'_>, servers: &[Endpoint]) -> (Vec<SocketAddr>, Option<Fault>) {
+    let (mut addresses, mut none) = (Vec::new(), None);
+    for server in servers {
+        match way.addresses(&server.host, server.port).await {
+            Ok(found) => addresses.extend(found),
+            Err(fault) => none = Some(fault),
+        }
+    }
+    (addresses, none)
+}
+
+/// Does the server say whether there are such records, and not that it could not find out or would not say?
+fn knows(answer: &Message) -> bool {
+    matches!(answer.metadata.response_code, ResponseCode::NoError | ResponseCode::NXDomain)
+}
+
+async fn ask(way: &Way<'_>, server: SocketAddr, question: &Question) -> Result<Message, Fault> {
     let query = query(question)?;
     let bytes = query.to_vec().map_err(|error| Reason::Dns.because(error.to_string()))?;
     if !question.tcp {
@@ -85,12 +108,9 @@ fn query(question: &Question) -> Result<Message, Fault> {
     Ok(query)
 }
 
-async fn by_udp(way: &Way<'_>, server: &Endpoint, query: &Message, bytes: &[u8]) -> Result<Message, Fault> {
-    let addresses = way.addresses(&server.host, server.port).await?;
+async fn by_udp(way: &Way<'_>, server: SocketAddr, query: &Message, bytes: &[u8]) -> Result<Message, Fault> {
     let broken = |error: std::io::Error| io_fault(&error, Phase::Connect);
-    // There is at least one.
-    let address = addresses.first().copied().ok_or_else(|| Reason::Dns.because("no address"))?;
-    let socket = connected(address).await.map_err(broken)?;
+    let socket = connected(server).await.map_err(broken)?;
     way.clock.enter(Phase::FirstByte);
     let mut buffer = vec![0; usize::from(u16::MAX)];
     loop {
@@ -107,8 +127,10 @@ async fn by_udp(way: &Way<'_>, server: &Endpoint, query: &Message, bytes: &[u8])
     }
 }
 
-async fn by_tcp(way: &Way<'_>, server: &Endpoint, query: &Message, bytes: &[u8]) -> Result<Message, Fault> {
-    let mut stream = way.connect(&server.host, server.port).await?;
+async fn by_tcp(way: &Way<'_>, server: SocketAddr, query: &Message, bytes: &[u8]) -> Result<Message, Fault> {
+    way.clock.enter(Phase::Connect);
+    let stream = TcpStream::connect(server).await;
+    let mut stream = stream.map_err(|error| io_fault(&error, Phase::Connect))?;
     way.clock.enter(Phase::FirstByte);
     let broken = |error: std::io::Error| stream_fault(&error, Phase::FirstByte);
     let length = u16::try_from(bytes.len()).unwrap_or_default().to_be_bytes();
