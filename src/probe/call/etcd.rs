@@ -6,6 +6,7 @@ use reqwest::{Client, Response, Url};
 use serde_json::Value;
 
 use super::way::{Said, Way};
+use super::wire::words;
 use crate::address::Endpoint;
 use crate::http::{self, Phase, Recipe};
 use crate::probe::call::http::read;
@@ -63,11 +64,14 @@ fn check(health: &Value, status: &Value) -> Result<(), Fault> {
         why.push("it has no leader");
     }
     match healthy {
-        None => Err(Reason::Protocol.because(format!("what came is not the health of etcd: {health}"))),
+        None => {
+            let found = excerpt(&health.to_string());
+            Err(Reason::Protocol.because(format!("what came is not the health of etcd: {found}")))
+        }
         Some(true) if why.is_empty() => Ok(()),
         // With a leader and no alarm, what fails is a read that needs the other members.
         Some(_) if why.is_empty() => Err(Reason::EtcdUnhealthy.because("it has no quorum")),
-        Some(_) => Err(Reason::EtcdUnhealthy.because(why.join("; "))),
+        Some(_) => Err(Reason::EtcdUnhealthy.because(words(&why.join("; ")))),
     }
 }
 
@@ -83,7 +87,7 @@ fn summary(status: &Value) -> String {
         leader => format!("follower of {:x}", leader.unwrap_or_default()),
     };
     let size = status["dbSize"].as_str().and_then(|size| size.parse::<u64>().ok()).unwrap_or_default();
-    let version = status["version"].as_str().unwrap_or("?");
+    let version = words(status["version"].as_str().unwrap_or("?"));
     format!("{role}, version {version}, db {} KiB", size / 1024)
 }
 

@@ -4,10 +4,12 @@
 
 use bytes::Bytes;
 use h2::RecvStream;
+use percent_encoding::percent_decode;
 use reqwest::Method;
-use reqwest::header::HeaderMap;
+use reqwest::header::{HeaderMap, HeaderValue};
 
 use super::way::{Said, Way};
+use super::wire::words;
 use crate::address::Endpoint;
 use crate::http::Phase;
 use crate::probe::classify::h2_fault;
@@ -15,6 +17,9 @@ use crate::reason::{Fault, Reason};
 
 /// A message is a few bytes long.
 const LONGEST: usize = 4 << 10;
+
+/// So long headers have HTTP servers, too, at most.
+const LONGEST_HEAD: u32 = 16 << 10;
 
 /// Asks after `service`, or the whole server where it is empty.
 pub(super) async fn exchange(
@@ -24,7 +29,9 @@ pub(super) async fn exchange(
     watch: bool,
 ) -> Result<Said, Fault> {
     let stream = way.open(at, &[b"h2"]).await?;
-    let (client, connection) = h2::client::handshake(stream).await.map_err(|error| h2_fault(&error))?;
+    let mut h2 = h2::client::Builder::new();
+    let h2 = h2.enable_push(false).max_header_list_size(LONGEST_HEAD).handshake(stream);
+    let (client, connection) = h2.await.map_err(|error| h2_fault(&error))?;
     let asking = ask(way, client, at, service, watch);
     tokio::select! {
         biased;
@@ -127,7 +134,11 @@ fn status(headers: &HeaderMap, service: &str) -> Result<(), Fault> {
         None | Some("0") => return Ok(()),
         Some("5") => format!("NOT_FOUND: the server knows no health of {}", of(service)),
         Some("12") => "UNIMPLEMENTED: the server has no health service".to_owned(),
-        Some(code) => format!("status {code}: {}", text("grpc-message").unwrap_or_default()),
+        Some(code) => {
+            let message = headers.get("grpc-message").map(HeaderValue::as_bytes).unwrap_or_default();
+            let message = percent_decode(message).decode_utf8_lossy();
+            format!("status {}: {}", words(code), words(&message))
+        }
     };
     Err(Reason::GrpcStatus.because(detail))
 }

@@ -13,6 +13,8 @@ mod dns;
 mod etcd;
 mod exec;
 mod grpc;
+#[cfg(test)]
+mod hostile;
 mod http;
 mod icmp;
 mod mysql;

@@ -110,7 +110,8 @@ impl Session<'_> {
     }
 
     async fn scram(&mut self, password: String) -> Result<(), Fault> {
-        let client = scram::Client::new();
+        let none = || Reason::LocalResources.because("this host has no random bytes");
+        let client = scram::Client::new().ok_or_else(none)?;
         let first = client.first();
         let length = u32::try_from(first.len()).unwrap_or_default().to_be_bytes();
         let body = [scram::NAME, b"\0", &length, first.as_bytes()].concat();

@@ -37,7 +37,7 @@ pub(super) async fn exchange(way: &Way<'_>, at: &Endpoint, user: Option<&str>) -
         _ => Vec::new(),
     };
     let unmet = way.target.expect.check_answers(&roles);
-    let answer = if roles.is_empty() { "PONG".to_owned() } else { roles.join(", ") };
+    let answer = if roles.is_empty() { "PONG".to_owned() } else { words(&roles.join(", ")) };
     Ok(Said { answer: Some(answer), unmet: Vec::from_iter(unmet.err()) })
 }
 
@@ -96,7 +96,10 @@ fn ok(reply: Reply, wanted: &str) -> Result<(), Fault> {
     match reply {
         Reply::Text(text) if text == wanted => Ok(()),
         Reply::Error(error) => Err(refused(&error)),
-        other => Err(Reason::Protocol.because(format!("expected {wanted}, got {other:?}"))),
+        other => {
+            let got = words(&format!("{other:?}"));
+            Err(Reason::Protocol.because(format!("expected {wanted}, got {got}")))
+        }
     }
 }
 

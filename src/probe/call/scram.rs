@@ -5,7 +5,7 @@
 
 use std::num::NonZeroU32;
 
-use aws_lc_rs::{digest, hmac, pbkdf2};
+use aws_lc_rs::{digest, hmac, pbkdf2, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -21,9 +21,11 @@ pub struct Client {
 }
 
 impl Client {
-    /// With a new nonce.
-    pub fn new() -> Self {
-        Client { nonce: std::iter::repeat_with(fastrand::alphanumeric).take(24).collect() }
+    /// With a new nonce, which nobody can know in advance; `None` when this host has no random bytes.
+    pub fn new() -> Option<Self> {
+        let mut bytes = [0; 18];
+        rand::fill(&mut bytes).ok()?;
+        Some(Client { nonce: STANDARD.encode(bytes) })
     }
 
     /// The first message; the name of the user is sent elsewhere.
