@@ -1,8 +1,10 @@
 //! HTTP: client certificates, the family of addresses, compressed bodies.
 
 use std::fs;
+use std::io::Write as _;
 use std::process::Stdio;
 
+use super::servers::nginx;
 use super::{assert_down, assert_up};
 use crate::fixtures::Server;
 use crate::support::{Process, hardy, run};
@@ -20,18 +22,55 @@ fn serve(args: &[&str]) -> (Process, String) {
 
 #[test]
 fn compressed_bodies_are_read() {
-    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    std::io::Write::write_all(&mut packed, br#"{"status":"up"}"#).unwrap();
-    let packed = packed.finish().unwrap();
-    let server = Server::http(move |_, request| {
-        assert!(request.to_lowercase().contains("accept-encoding: "), "{request}");
-        let mut answer =
-            format!("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {}\r\n\r\n", packed.len())
-                .into_bytes();
-        answer.extend_from_slice(&packed);
-        answer
+    let body = br#"{"status":"up"}"#;
+    let level = flate2::Compression::default();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), level);
+    gzip.write_all(body).unwrap();
+    let mut deflate = flate2::write::ZlibEncoder::new(Vec::new(), level);
+    deflate.write_all(body).unwrap();
+    // RFC 7932, sections 9.1 and 9.2: 15 bytes as they are, then the end.
+    let brotli = [b"\xe0\x00\x10", &body[..], b"\x03"].concat();
+    let all = [("gzip", gzip.finish().unwrap()), ("deflate", deflate.finish().unwrap()), ("br", brotli)];
+    for (coding, packed) in all {
+        let server = |packed: Vec<u8>| {
+            Server::http(move |_, request| {
+                let accepted = request.to_lowercase();
+                let accepted = accepted.lines().find_map(|line| line.strip_prefix("accept-encoding: "));
+                assert!(accepted.unwrap().split(',').any(|name| name == coding), "{request}");
+                let length = packed.len();
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {length}\r\n\r\n"
+                );
+                [head.as_bytes(), &packed].concat()
+            })
+        };
+        assert_up(&server(packed.clone()).url("/"), &["--expect-json", "$.status=up"], "");
+        let broken = server(body.to_vec());
+        assert_down(&broken.url("/"), &["--expect-json", "$.status=up"], "http.protocol", "");
+    }
+}
+
+/// HTTP/2 from the first byte, which the same server speaks or does not.
+#[test]
+fn h2c_of_nginx() {
+    let mut server = nginx("h2c", |at| {
+        format!(
+            "server {{ listen {at} http2; location /up {{ return 200 'hi'; }} location / {{ return 503; }} }}"
+        )
     });
-    assert_up(&server.url("/"), &["--expect-json", "$.status=up"], "");
+    let up = server.url("") + "/up";
+    let (code, last) = super::call(&up, &["--expect-body", "hi", "--expect-header", "server: /^nginx/"]);
+    assert_eq!((code, last["status"].as_u64()), (Some(0), Some(200)), "{last}");
+    assert_down(&server.url(""), &[], "http.status", "expected 200-399, got 503");
+    server.signal("STOP");
+    assert_down(&up, &["--timeout", "300ms"], "timeout", "no answer within 300ms");
+    server.signal("CONT");
+    server.kill();
+    assert_down(&up, &[], "connect.refused", "connection refused");
+    let plain = nginx("http", |at| format!("server {{ listen {at}; return 200 'hi'; }}"));
+    assert_up(&plain.url(""), &[], "");
+    let (code, last) = super::call(&plain.url("").replace("http", "h2c"), &[]);
+    assert!(code == Some(1) && last["reason"] != "timeout", "{last}");
 }
 
 #[test]
