@@ -13,6 +13,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::shown::{Details, Shown};
+use super::watch::PAUSE;
 use crate::app::App;
 use crate::breaker::{Config, Phase};
 use crate::circuit::{Counts, FALLBACKS, Name, Panel, RecentView, Terms};
@@ -28,9 +29,6 @@ const PATHS: [&str; 2] = ["/hystrix.stream", "/"];
 
 /// As often as hystrix-go.
 const EVERY: Duration = Duration::from_secs(1);
-
-/// Many changes at once are looked at as one.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Ends when it is dropped.
 pub struct Stream {

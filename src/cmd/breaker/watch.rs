@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::time::sleep;
 
 use super::hystrix;
 use super::settings::{self, StoreArgs};
@@ -17,6 +19,9 @@ use crate::error::Error;
 use crate::exit::{Exit, Verdict};
 use crate::output::{self, Human, Tone, printable};
 use crate::serve::Address;
+
+/// Between two looks, at least: many changes at once are looked at as one.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 /// Tell whenever a breaker changes its state
 #[derive(clap::Args, Debug)]
@@ -111,6 +116,7 @@ async fn watch(panel: &Panel, names: &[Name], serves: bool, app: &App) -> Result
         if app.console.reader_is_gone() && !serves {
             return Ok(());
         }
+        sleep(PAUSE).await;
         changes.next().await;
         let looked = Shown::all(panel, names).await;
         if let (Err(error), false) = (&looked, warned) {
