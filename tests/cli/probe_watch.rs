@@ -204,6 +204,8 @@ fn what_cannot_be_is_refused_before_the_first_call() {
     let taken = server.address.to_string();
     for (args, said) in [
         (&["--webhook", "http://h/"][..], "--webhook has no meaning without --watch"),
+        (&["--exec", "true"], "--exec has no meaning without --watch"),
+        (&["--listen", "127.0.0.1:0"], "--listen has no meaning without --watch"),
         (&["--watch", "--webhook", "hooks.example/geheim"], "--webhook is no http or https URL"),
         (&["--watch", "--listen", "nowhere"], "--listen: `nowhere` is not an address"),
         (&["--watch", "--listen", &taken], &taken),
@@ -308,6 +310,18 @@ fn a_terminal_has_the_table_and_the_changes_beneath_it() {
     let report = draws(&text).pop().unwrap();
     assert!(both(report) && report.contains("1 up, 1 down after"), "{report}");
     assert!(!text[..text.find("TARGET  ").unwrap()].contains(" -> "), "{text}");
+}
+
+#[test]
+fn eighty_columns_have_room_for_the_history_and_for_what_changed() {
+    let url =
+        format!("http://{}/a/very/long/path/that/does/not/fit/into/eighty/columns/of/a/terminal", refused());
+    let args = [&url, "-i", "50ms", "--timeout", "20s"];
+    let settled = |draw: &&str| draw.contains("unknown -> down") && draw.contains("✗✗✗");
+    let text = shown(80, 24, &args, |text| draws(text).iter().any(settled));
+    let live = draws(&text).into_iter().find(|draw| settled(draw)).unwrap();
+    assert!(live.contains("HISTORY") && live.matches("a/terminal").count() == 2, "{live}");
+    assert!(!live.contains(&url), "a line of its own for the rest would push others out: {live}");
 }
 
 #[test]

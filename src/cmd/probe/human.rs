@@ -94,11 +94,15 @@ pub fn live(out: &mut Human<'_>, snapshot: &Snapshot, rows: usize) -> io::Result
     last_changes(out, &snapshot.changes, changes)
 }
 
-/// The last of the changes, a line for each.
+/// The last of the changes, a line for each; a long name leaves room for what changed.
 fn last_changes(out: &mut Human<'_>, changes: &[StateChange], most: usize) -> io::Result<()> {
+    /// A time, `degraded -> flapping`, and what is between them and a name.
+    const BESIDE_NAME: usize = 37;
     let width = out.width();
-    for told in &changes[changes.len().saturating_sub(most)..] {
-        let line = change(told);
+    let last = &changes[changes.len().saturating_sub(most)..];
+    let names: Vec<String> = last.iter().map(|change| change.name.clone()).collect();
+    for (told, name) in last.iter().zip(shorten(&names, width.saturating_sub(BESIDE_NAME))) {
+        let line = change_of(&name, told);
         let line = clock(&line);
         let cut = if line.chars().count() > width { "…" } else { "" };
         let kept: String = line.chars().take(width - cut.chars().count()).collect();
@@ -109,7 +113,11 @@ fn last_changes(out: &mut Human<'_>, changes: &[StateChange], most: usize) -> io
 
 /// One line about a change.
 pub fn change(change: &StateChange) -> String {
-    let StateChange { at, name, from, to, reason, detail, changes, .. } = change;
+    change_of(&change.name, change)
+}
+
+fn change_of(name: &str, change: &StateChange) -> String {
+    let StateChange { at, from, to, reason, detail, changes, .. } = change;
     let why = match (reason, detail) {
         _ if *to == Standing::Flapping => format!("  {changes} changes so far"),
         (Some(reason), Some(detail)) => format!("  {reason}: {detail}"),
