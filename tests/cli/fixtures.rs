@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 
 /// Answers the request with this number, from 0, by its head and body.
 pub trait Answer: Fn(usize, &str) -> Vec<u8> + Send + Sync + 'static {}
@@ -29,16 +29,8 @@ impl Server {
 
     /// The same over TLS.
     pub fn https(identity: &rcgen::CertifiedKey<rcgen::KeyPair>, answer: impl Answer) -> Server {
-        let chain = vec![identity.cert.der().clone()];
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(chain, key)
-            .expect("an identity");
-        let config = Arc::new(config);
+        let config = Arc::new(tls(identity.cert.der().clone(), key));
         Server::start(move |stream, hits| {
             let session = rustls::ServerConnection::new(config.clone()).expect("a session");
             let mut stream = rustls::StreamOwned::new(session, stream);
@@ -71,6 +63,14 @@ impl Server {
     pub fn hits(&self) -> usize {
         self.hits.load(Ordering::SeqCst)
     }
+}
+
+/// TLS with this certificate.
+pub fn tls(certificate: CertificateDer<'static>, key: PrivateKeyDer<'static>) -> rustls::ServerConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
+    builder.with_single_cert(vec![certificate], key).expect("an identity")
 }
 
 /// HTTP on a socket file.

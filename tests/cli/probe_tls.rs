@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rcgen::{CertificateParams, CertifiedKey, KeyPair, date_time_ymd};
 use serde_json::Value;
 
-use super::fixtures::{Server, ok, read_request};
+use super::fixtures::{Server, ok, read_request, tls};
 use super::support::{Process, Run, hardy, wait_for};
 
 /// A certificate that vouches for itself.
@@ -311,7 +311,8 @@ fn a_server_that_stalls_in_the_handshake_runs_into_the_timeout() {
 fn tls_begins_on_request() {
     let identity = identity("app.test", (2000, 2999));
     let files = files(&identity);
-    let config = Arc::new(server_config(&identity));
+    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
+    let config = Arc::new(tls(identity.cert.der().clone(), key.into()));
     let smtp = Server::start(move |mut stream, _| {
         let mut lines = std::io::BufReader::new(stream.try_clone().unwrap());
         let mut say = |text: &str| stream.write_all(text.as_bytes()).unwrap();
@@ -414,14 +415,6 @@ fn https_goes_through_the_tunnel_of_a_proxy() {
     assert_eq!((good.code, proxy.hits()), (Some(0), 1), "{good:?}");
     let refused = through("https://other.test/");
     assert_eq!(refused.json()["data"]["targets"][0]["last"]["reason"], "proxy", "{refused:?}");
-}
-
-fn server_config(identity: &CertifiedKey<KeyPair>) -> rustls::ServerConfig {
-    let key = rustls::pki_types::PrivatePkcs8KeyDer::from(identity.signing_key.serialize_der());
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = rustls::ServerConfig::builder_with_provider(provider);
-    let builder = builder.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
-    builder.with_single_cert(vec![identity.cert.der().clone()], key.into()).unwrap()
 }
 
 /// Copies both ways until either side ends.

@@ -5,7 +5,7 @@ use std::fs;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 pub struct Authority {
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
     pub ca: String,
     /// Of 127.0.0.1.
     pub cert: String,
@@ -40,7 +40,14 @@ impl Authority {
         };
         let ((cert, key), (own, own_key)) = (issue("127.0.0.1"), issue("me"));
         let ca = write("ca.pem", authority.pem());
-        Authority { _directory: directory, ca, cert, key, own, own_key }
+        Authority { directory, ca, cert, key, own, own_key }
+    }
+
+    /// Another file beside them.
+    pub fn write(&self, name: &str, text: &str) -> String {
+        let path = self.directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
     }
 
     /// The flags of a probe that believes it.

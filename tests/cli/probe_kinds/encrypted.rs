@@ -1,5 +1,12 @@
 //! TLS of every kind against real servers: believed or not, with certificates of clients or without, and down.
 
+use std::io::{Read, Write};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConnection, StreamOwned};
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 use tonic_health::ServingStatus;
 
@@ -9,6 +16,7 @@ use super::servers::{mariadb_of, nginx, password, postgres_of, redis_over_tls};
 use super::{assert_down, assert_up, target};
 use crate::etcd::{Etcd, Options, Tls};
 use crate::fixtures;
+use crate::support::DEADLINE;
 
 /// Its certificate is in the report, and can be expected to last.
 fn assert_certificate(url: &str, flags: &[&str]) {
@@ -199,4 +207,54 @@ fn mysql_of_mariadb() {
     let plain = super::servers::mariadb();
     let url = plain.url("root@") + "?ssl-mode=REQUIRED";
     assert_down(&url, &[], "tls.handshake", "the server does not offer TLS");
+}
+
+/// The greeting of MySQL 8, whose log-ins begin with a proof by SHA-256.
+fn greeting_of_mysql_8() -> Vec<u8> {
+    let begin = b"\x4a\0\0\0\x0a8.4.10\0\x01\0\0\x0012345678\0\xff\xff\xff\x02\0\xff\xdf\x15";
+    [&begin[..], &[0; 10], b"90abcdefghij\0caching_sha2_password\0"].concat()
+}
+
+/// A server that has forgotten the password gets it, once it is believed.
+#[test]
+fn mysql_8_gets_the_password_over_tls_that_is_verified_and_nowhere_else() {
+    let authority = Authority::new();
+    let certificate = CertificateDer::from_pem_file(&authority.cert).unwrap();
+    let key = PrivateKeyDer::from_pem_file(&authority.key).unwrap();
+    let config = Arc::new(fixtures::tls(certificate, key));
+    let (told, heard) = channel();
+    let told = Mutex::new(told);
+    let server = fixtures::Server::start(move |mut stream, _| {
+        let _ = stream.write_all(&greeting_of_mysql_8());
+        if stream.read_exact(&mut [0; 36]).is_err() {
+            return;
+        }
+        let mut stream = StreamOwned::new(ServerConnection::new(config.clone()).unwrap(), stream);
+        let mut log_in = [0; 512];
+        let Ok(_) = stream.read(&mut log_in) else { return };
+        let _ = stream.write_all(b"\x02\0\0\x03\x01\x04");
+        let count = stream.read(&mut log_in).unwrap_or_default();
+        told.lock().unwrap().send(log_in[..count].to_vec()).unwrap();
+        let _ = stream.write_all(b"\x07\0\0\x05\0\0\0\x02\0\0\0");
+        let _ = stream.read(&mut log_in);
+    });
+    let file = authority.write("password", "secret");
+    let flags = [&authority.believed()[..], &["--password-file", &file]].concat();
+    let url = |mode: &str| format!("mysql://me@{}?ssl-mode={mode}", server.address);
+    let detail = "only sent over TLS with ssl-mode=VERIFY_IDENTITY";
+    assert_down(&url("REQUIRED"), &flags, "refused.by_server", detail);
+    assert_eq!(heard.recv_timeout(DEADLINE).unwrap(), b"");
+    assert_up(&url("VERIFY_IDENTITY"), &flags, "8.4.10, the log-in succeeds");
+    assert_eq!(heard.recv_timeout(DEADLINE).unwrap(), b"\x07\0\0\x04secret\0");
+}
+
+/// Bytes before TLS that anybody on the way could have put there.
+#[test]
+fn what_mysql_says_in_advance_is_refused() {
+    let server = fixtures::Server::start(|mut stream, _| {
+        let _ = stream.write_all(&[&greeting_of_mysql_8()[..], b"\x07\0\0\x02\0\0\0\x02\0\0\0"].concat());
+        let _ = stream.read(&mut [0; 512]);
+    });
+    let url = format!("mysql://me@{}?ssl-mode=REQUIRED", server.address);
+    assert_down(&url, &[], "tls.handshake", "said in the clear before TLS: ");
 }
