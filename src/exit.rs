@@ -1,5 +1,6 @@
 //! The documented exit codes. Nothing else in the house knows their numbers.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use schemars::JsonSchema;
@@ -51,6 +52,17 @@ impl Exit {
         Exit(code)
     }
 
+    /// Of an error, for who gave these words: a monitoring system, which says so with `--nagios` or `--exit nagios`, takes 2
+    /// for an outage, and 3 for a check that cannot be made.
+    pub fn of_error(self, words: impl IntoIterator<Item = OsString>) -> Exit {
+        // What stands behind `--` is for others.
+        let words: Vec<OsString> = words.into_iter().take_while(|word| word != "--").collect();
+        let is_one = |word: &OsString| word == "--nagios" || word == "--exit=nagios";
+        let are_two = |pair: &[OsString]| pair[0] == "--exit" && pair[1] == "nagios";
+        let monitored = words.iter().any(is_one) || words.windows(2).any(are_two);
+        if monitored && self == Exit::USAGE { Exit::UNKNOWN } else { self }
+    }
+
     /// The number that the shell sees.
     pub fn code(self) -> u8 {
         self.0
@@ -84,3 +96,27 @@ pub const TABLE: &str = "  0        done, and the verdict is good
   126/127  the given command could not be executed / was not found
   130/143  interrupted by SIGINT/SIGTERM, after the partial report
   other    the exit code of the command that `lock run` or `breaker run` ran";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn to_a_monitoring_system_a_mistake_is_no_outage() {
+        let of = |exit: Exit, line: &str| exit.of_error(line.split(' ').map(OsString::from)).code();
+        for line in
+            ["hardy probe --nagios --cuont 3", "hardy tls check --exit nagios x", "tls check --exit=nagios"]
+        {
+            assert_eq!(
+                (of(Exit::USAGE, line), of(Exit::GOOD, line), of(Exit::REFUSED, line)),
+                (3, 0, 75),
+                "{line}"
+            );
+        }
+        for line in
+            ["hardy probe x", "hardy lock run x -- check --nagios", "tls check --exit hardy nagios", "--exit"]
+        {
+            assert_eq!(of(Exit::USAGE, line), 2, "{line}");
+        }
+    }
+}

@@ -79,15 +79,17 @@ pub fn run() -> ExitCode {
         return process::watchdog::watch().map_or(Exit::UNKNOWN, |()| Exit::GOOD).into();
     }
     complete::answer_shell(cli::command);
-    let cli = match cli::parse() {
-        Ok(cli) => cli,
-        Err(usage) => return output::print_usage(&usage).into(),
+    let failed = match cli::parse() {
+        Err(usage) => output::print_usage(&usage),
+        Ok(cli) => {
+            let console = Console::new(&cli.global.output());
+            match execute(cli, &console) {
+                Ok(exit) => return exit.into(),
+                Err(error) => console.fail(&error),
+            }
+        }
     };
-    let console = Console::new(&cli.global.output());
-    match execute(cli, &console) {
-        Ok(exit) => exit.into(),
-        Err(error) => console.fail(&error).into(),
-    }
+    failed.of_error(std::env::args_os()).into()
 }
 
 fn execute(cli: Cli, console: &Console) -> Result<Exit, Error> {

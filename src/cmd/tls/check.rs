@@ -166,16 +166,6 @@ pub(super) enum ExitCodes {
 
 /// Checks all of them.
 pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
-    let codes = args.judgement.exit.unwrap_or_default();
-    let done = checked(args, app).await;
-    done.map_err(|error| match codes {
-        // To a monitoring system 2 would be an outage.
-        ExitCodes::Nagios => error.with_exit(Exit::UNKNOWN),
-        ExitCodes::Hardy => error,
-    })
-}
-
-async fn checked(args: Args, app: &App) -> Result<Exit, Error> {
     let settings = Settings::resolve(&args, &app.config)?;
     let begun = Instant::now();
     let plan = Arc::new(settings.plan);

@@ -56,8 +56,20 @@ fn monitoring_systems_have_codes_of_their_own() {
     let run = check(&[&nowhere(), "--exit", "nagios"]);
     assert_eq!(run.code, Some(3));
     assert!(run.stdout.starts_with("TLS UNKNOWN - 1 of 1 target: https://127.0.0.1"), "{run:?}");
-    let wrong = check(&["--exit", "nagios", "http://h"]);
-    assert_eq!(wrong.code, Some(3), "2 would be an outage: {wrong:?}");
+    for wrong in [
+        &["http://h"][..],
+        &["h", "--at", "soon"],
+        &["h", "--no-such-flag"],
+        &["h", "--config", "/no/such/file"],
+        &["h", "--report", "html=x.html"],
+    ] {
+        for words in [&["--exit", "nagios"][..], &["--exit=nagios"]] {
+            let run = check(&[words, wrong].concat());
+            assert_eq!((run.code, run.stdout.as_str()), (Some(3), ""), "2 would be an outage: {run:?}");
+        }
+        assert_eq!(check(wrong).code, Some(2), "{wrong:?}");
+    }
+    assert_eq!(crate::support::run(&["probe", "--nagios", "--cuont", "3"]).code, Some(3));
 }
 
 #[test]
