@@ -149,7 +149,7 @@ fn watch(settings: &Settings) -> Option<Watch> {
 fn build(settings: &Settings) -> Result<Current, Error> {
     let pair = match &settings.identity {
         Identity::Files { certificate, key } => Pair::read(certificate, key)?,
-        Identity::SelfSigned => Pair::self_signed()?,
+        Identity::SelfSigned => Pair::self_signed(Timestamp::now())?,
     };
     Ok(Current {
         fingerprint: pair.fingerprint(),

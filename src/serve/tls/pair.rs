@@ -1,7 +1,9 @@
 //! A certificate and its key: read from PEM, checked against each other, or made on the spot.
 
 use std::path::Path;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite};
 use rustls::pki_types::pem::PemObject;
@@ -12,6 +14,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::super::error::Error;
 use super::super::input;
+use crate::tls::authority::{self, Name};
 
 /// A certificate chain and the key of its leaf.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(super) struct Pair {
 
 const CERTIFICATE: &str = "certificate";
 const KEY: &str = "private key";
+/// As long as the certificates of most authorities.
+const SELF_SIGNED_LIFE: Duration = Duration::from_secs(90 * 86_400);
 
 impl Pair {
     /// Reads both files; the key must belong to the leaf.
@@ -47,21 +52,23 @@ impl Pair {
     }
 
     /// A new key and a certificate for this host, signed by itself.
-    pub(super) fn self_signed() -> Result<Pair, Error> {
-        let failed = |cause: String| Error::Tls(format!("cannot make a certificate: {cause}"));
-        let mut names = vec!["localhost".to_owned(), "127.0.0.1".into(), "::1".into()];
-        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        if !host.is_empty() && !names.contains(&host) {
-            names.push(host);
+    pub(super) fn self_signed(now: Timestamp) -> Result<Pair, Error> {
+        fn failed(cause: impl ToString) -> Error {
+            Error::Tls(format!("cannot make a certificate: {}", cause.to_string()))
         }
-        let made = rcgen::generate_simple_self_signed(names.clone())
-            // A host may have a name that no certificate can carry.
-            .or_else(|_| rcgen::generate_simple_self_signed(&names[..3]))
-            .map_err(|e| failed(e.to_string()))?;
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(|e| failed(e.into()))?;
-        CertifiedKey::from_der(vec![made.cert.der().clone()], key, &provider())
-            .map(|certified| Pair { certified })
-            .map_err(|e| failed(e.to_string()))
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let mut names: Vec<Name> = Vec::new();
+        // A host may have a name that no certificate can carry.
+        for name in ["localhost", "127.0.0.1", "::1", &host].iter().filter_map(|name| name.parse().ok()) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let made = authority::self_signed(&names, SELF_SIGNED_LIFE, now).map_err(failed)?;
+        let leaf = CertificateDer::from_pem_slice(made.certificate.as_bytes()).map_err(failed)?;
+        let key = PrivateKeyDer::from_pem_slice(made.key.as_bytes()).map_err(failed)?;
+        let certified = CertifiedKey::from_der(vec![leaf], key, &provider());
+        certified.map(|certified| Pair { certified }).map_err(failed)
     }
 
     /// SHA-256 of the leaf as `openssl x509 -fingerprint -sha256` prints it.
@@ -140,7 +147,11 @@ mod tests {
 
     #[test]
     fn a_self_signed_pair_has_a_fingerprint() {
-        let pair = Pair::self_signed().unwrap();
+        let now = "2026-06-01T00:00:00Z".parse().unwrap();
+        let pair = Pair::self_signed(now).unwrap();
+        let leaf = &pair.certified.cert[0];
+        assert_eq!(subject(leaf).as_deref(), Some("O=hardy self-signed, CN=localhost"));
+        assert_eq!(crate::tls::chain::days_left(leaf, now), Some(89));
         let fingerprint = pair.fingerprint();
         assert_eq!(fingerprint.len(), 32 * 3 - 1);
         assert!(fingerprint.split(':').all(|byte| u8::from_str_radix(byte, 16).is_ok()));

@@ -158,20 +158,28 @@ impl Authority {
             not_before: life.not_before.max(self.life.not_before),
             not_after: life.not_after.min(self.life.not_after),
         };
-        let first = names.first().map(Name::to_string).filter(|name| name.len() <= LONGEST_COMMON_NAME);
-        let mut params = params(first.as_deref(), "hardy development certificate", life);
-        params.subject_alt_names = names.iter().map(Name::san).collect::<Result<_, _>>()?;
-        params.is_ca = IsCa::ExplicitNoCa;
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![match purpose {
-            Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
-            Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
-        }];
+        let mut params = leaf(names, purpose, "hardy development certificate", life)?;
         params.use_authority_key_identifier_extension = true;
         let made = params.signed_by(&key, &self.issuer)?;
-        let sha256 = Certificate::of(made.der(), now).map(|facts| facts.sha256).unwrap_or_default();
-        Ok(Issued { certificate: made.pem(), key: key.serialize_pem(), life, sha256 })
+        Ok(Issued::new(&made, &key, life, now))
     }
+}
+
+impl Issued {
+    fn new(made: &rcgen::Certificate, key: &KeyPair, life: Life, now: Timestamp) -> Issued {
+        let sha256 = Certificate::of(made.der(), now).map(|facts| facts.sha256).unwrap_or_default();
+        Issued { certificate: made.pem(), key: key.serialize_pem(), life, sha256 }
+    }
+}
+
+/// A certificate of a server for these names, at least one, with a new P-256 key, which vouches for itself.
+///
+/// # Errors
+/// When no key can be made.
+pub fn self_signed(names: &[Name], valid: Duration, now: Timestamp) -> Result<Issued, AuthorityError> {
+    let (key, life) = (KeyPair::generate()?, life(now, valid));
+    let made = leaf(names, Purpose::Server, "hardy self-signed", life)?.self_signed(&key)?;
+    Ok(Issued::new(&made, &key, life, now))
 }
 
 /// A new authority: its certificate and its key, both PEM.
@@ -194,6 +202,24 @@ fn life(now: Timestamp, valid: Duration) -> Life {
     let end = begin.saturating_add(seconds(valid) - 1);
     let at = |second| Timestamp::from_second(second).unwrap_or(Timestamp::MAX);
     Life { not_before: at(begin), not_after: at(end) }
+}
+
+fn leaf(
+    names: &[Name],
+    purpose: Purpose,
+    organization: &str,
+    life: Life,
+) -> Result<CertificateParams, AuthorityError> {
+    let first = names.first().map(Name::to_string).filter(|name| name.len() <= LONGEST_COMMON_NAME);
+    let mut params = params(first.as_deref(), organization, life);
+    params.subject_alt_names = names.iter().map(Name::san).collect::<Result<_, _>>()?;
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![match purpose {
+        Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
+        Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
+    }];
+    Ok(params)
 }
 
 fn params(common_name: Option<&str>, organization: &str, life: Life) -> CertificateParams {

@@ -165,17 +165,49 @@ fn a_self_signed_server_reads_what_is_wrong_and_how_to_mend_it() {
     for part in [
         "FAIL   cert.self_signed",
         "hardy tls cert",
-        "FAIL   cert.max_lifetime",
+        "FAIL   chain.untrusted",
         "WARN   http.hsts",
         " connections, ",
     ] {
         assert!(found.stdout.contains(part), "no {part:?} in {}", found.stdout);
     }
+    assert_eq!(found.stdout.matches("\n  FAIL ").count(), 2, "nothing but who has signed: {}", found.stdout);
     assert!(!found.stdout.contains("pass   kx.pq"));
     assert!(check(&[&target, "-v"]).stdout.contains("pass   kx.pq"));
     assert_eq!(check(&[&target, "--exit", "nagios"]).code, Some(2));
     let fast = check(&[&target, "--fast", "--json"]).json();
     assert_eq!(fast["data"]["targets"][0]["connections"], 1);
+}
+
+/// The policy of the article, as far as it goes: of groups for after quantum computers it knows none.
+#[test]
+fn the_server_of_the_article_keeps_its_policy() {
+    let home = tempfile::tempdir().expect("a directory");
+    let cert = |args: &[&str]| -> Run {
+        let mut command = hardy();
+        command.args(["tls", "cert"]).args(args).current_dir(home.path());
+        command.env("HARDY_STORE_DIRECTORY", home.path().join("state")).output().expect("hardy runs").into()
+    };
+    assert_eq!(cert(&["localhost"]).code, Some(0));
+    fs::write(home.path().join("ca.pem"), cert(&["--print-ca"]).stdout).expect("a file");
+    let at = |name: &str| home.path().join(name).to_str().expect("UTF-8").to_owned();
+    let (certificate, key, ca) = (at("localhost.pem"), at("localhost-key.pem"), at("ca.pem"));
+    let article = ["--tls-cert", &certificate, "--tls-key", &key, "--tls-groups", "P-256,X25519"];
+    let judged = |more: &[&str]| {
+        let server = Server::start(&[&article[..], more].concat());
+        let target = format!("https://localhost:{}", server.address().port());
+        let run = check(&[&target, "--policy", "article", "--ca", &ca, "--json"]);
+        let findings = run.json()["data"]["targets"][0]["findings"].as_array().expect("findings").clone();
+        let bad = findings
+            .into_iter()
+            .filter(|one| !["pass", "skip"].contains(&one["status"].as_str().expect("one")));
+        let bad: Vec<_> =
+            bad.map(|one| format!("{} {}", one["status"], one["id"]).replace('"', "")).collect();
+        (run.code, bad)
+    };
+    assert_eq!(judged(&["--tls-prefer-server-order"]), (Some(0), vec!["warn kx.pq".to_owned()]));
+    let expected = vec!["fail order.server".to_owned(), "warn kx.pq".to_owned()];
+    assert_eq!(judged(&[]), (Some(1), expected), "the client's order");
 }
 
 #[test]
