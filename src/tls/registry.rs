@@ -126,6 +126,10 @@ impl fmt::Display for Group {
     }
 }
 
+/// Protocols by their names in ALPN (IANA), for servers that turn away whoever names none; those of HTTP first.
+pub const PROTOCOLS: [&str; 10] =
+    ["h2", "http/1.1", "imap", "pop3", "ftp", "xmpp-client", "postgresql", "tds/8.0", "mqtt", "dot"];
+
 /// Suites that rustls has no name for: SM, GOST, later ones, drafts that were in use, and the kinds of SSL 2.
 const SUITES: &[(u32, &str)] = &[
     (0x00c6, "TLS_SM4_GCM_SM3"),

@@ -1,8 +1,6 @@
-//! A client's hello, SSL 3.0 to TLS 1.3, in one record.
-//!
-//! Refuses ALPN: some servers turn away whoever does not offer theirs, and no suite or group depends on it.
+//! A client's hello, SSL 3.0 to TLS 1.3, in one record. Refuses to choose what it offers.
 
-use super::extension;
+use super::{extension, share};
 use crate::tls::registry::{Group, Suite, Version};
 
 /// What a hello offers.
@@ -16,24 +14,17 @@ pub struct ClientHello<'a> {
     pub groups: &'a [Group],
     /// The name of the server.
     pub name: Option<&'a str>,
-    /// What is sent for the key exchange of TLS 1.3.
-    pub share: Share,
+    /// Groups of which a key is sent in TLS 1.3, as far as [`share::key`] makes one. Of none: then the server must name its
+    /// group in a retry request, which costs neither side any arithmetic.
+    pub keys: &'a [Group],
+    /// Protocols by their names in ALPN; not sent when empty, as some servers turn away whoever does not offer theirs.
+    pub protocols: &'a [&'a str],
     /// Only the algorithms for signatures that are in wide use, so that the hello stays small.
     pub is_small: bool,
 }
 
-/// What is sent for the key exchange of TLS 1.3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Share {
-    /// Nothing, so that the server must name its group in a retry request: it costs neither side any arithmetic.
-    Empty,
-    /// A key of X25519, which any 32 bytes are.
-    X25519,
-}
-
 /// RFC 5746: a client that knows how to renegotiate safely, where extensions cannot say so.
 const EMPTY_RENEGOTIATION_INFO_SCSV: u16 = 0x00ff;
-const X25519: u16 = 0x001d;
 const DEFLATE: u8 = 1;
 
 /// From the strong to the weak; those of DSA, of Edwards curves, of Brainpool curves, of GOST and SM2 last.
@@ -96,6 +87,9 @@ impl ClientHello<'_> {
         if self.version >= Version::Tls12 {
             add(extension::SIGNATURE_ALGORITHMS, &|body| numbers(body, &SIGNATURES[..count]));
         }
+        if !self.protocols.is_empty() {
+            add(extension::ALPN, &|body| vector(body, 2, |body| self.names(body)));
+        }
         if self.version == Version::Tls13 {
             add(extension::SUPPORTED_VERSIONS, &|body| {
                 vector(body, 1, |body| body.extend(Version::Tls13.wire().to_be_bytes()));
@@ -110,10 +104,15 @@ impl ClientHello<'_> {
         }
     }
 
+    fn names(&self, body: &mut Vec<u8>) {
+        self.protocols.iter().for_each(|name| vector(body, 1, |body| body.extend(name.as_bytes())));
+    }
+
     fn share(&self, body: &mut Vec<u8>) {
-        if self.share == Share::X25519 {
-            body.extend(X25519.to_be_bytes());
-            vector(body, 2, |body| body.extend(random()));
+        let keys = self.keys.iter().filter_map(|group| Some((group, share::key(*group)?)));
+        for (group, key) in keys {
+            body.extend(group.0.to_be_bytes());
+            vector(body, 2, |body| body.extend(key));
         }
     }
 }

@@ -14,7 +14,8 @@ pub struct Heard {
     pub groups: Vec<Group>,
     pub name: Option<String>,
     pub compressions: Vec<u8>,
-    pub has_share: bool,
+    /// Groups that come with a key.
+    pub keys: Vec<Group>,
     /// Numbers of extensions, in their order.
     pub extensions: Vec<u16>,
     /// Of the whole record, in bytes.
@@ -52,7 +53,7 @@ impl Heard {
             groups: Vec::new(),
             name: None,
             compressions: Vec::new(),
-            has_share: false,
+            keys: Vec::new(),
             extensions: Vec::new(),
             length: bytes.len(),
         })
@@ -71,7 +72,7 @@ impl Heard {
             groups: Vec::new(),
             name: None,
             compressions,
-            has_share: false,
+            keys: Vec::new(),
             extensions: Vec::new(),
             length,
         };
@@ -84,7 +85,13 @@ impl Heard {
                     heard.groups = pairs(value.vector(2)?)?.into_iter().map(Group).collect()
                 }
                 extension::SUPPORTED_VERSIONS => heard.version = wire(value.vector(1)?.u16()?)?,
-                extension::KEY_SHARE => heard.has_share = !value.vector(2)?.is_empty(),
+                extension::KEY_SHARE => {
+                    let mut list = value.vector(2)?;
+                    while !list.is_empty() {
+                        heard.keys.push(Group(list.u16()?));
+                        list.vector(2)?;
+                    }
+                }
                 extension::SERVER_NAME => {
                     let mut list = value.vector(2)?;
                     assert_eq!(list.u8(), Some(0));

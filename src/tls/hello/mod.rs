@@ -11,11 +11,12 @@ mod flight;
 pub mod heard;
 mod plain;
 mod server;
+pub mod share;
 mod ssl2;
 #[cfg(test)]
 mod tests;
 
-pub use client::{ClientHello, Share};
+pub use client::ClientHello;
 pub use flight::{Flight, Garbled, MAX_ANSWER, Reader};
 pub use server::{Exchange, ServerHello};
 pub use ssl2::{Ssl2Hello, ssl2_hello};
@@ -26,6 +27,7 @@ mod extension {
     pub const SUPPORTED_GROUPS: u16 = 10;
     pub const EC_POINT_FORMATS: u16 = 11;
     pub const SIGNATURE_ALGORITHMS: u16 = 13;
+    pub const ALPN: u16 = 16;
     pub const EXTENDED_MASTER_SECRET: u16 = 23;
     pub const SESSION_TICKET: u16 = 35;
     pub const SUPPORTED_VERSIONS: u16 = 43;
@@ -51,4 +53,6 @@ pub mod alert {
     pub const USER_CANCELED: u8 = 90;
     /// The server has no such name.
     pub const UNRECOGNIZED_NAME: u8 = 112;
+    /// None of the protocols that the client named, or it named none (RFC 7301).
+    pub const NO_APPLICATION_PROTOCOL: u8 = 120;
 }

@@ -126,24 +126,28 @@ fn ssl2_lists_what_it_speaks() {
 #[test]
 fn hellos_say_what_they_are_told_to() {
     let (suites, groups) = ([Suite(0xc02f), Suite(0x1301)], [Group(29), Group(0x11ec)]);
-    let say = |version, share| {
+    let say = |version, keys: &[Group], protocols: &[&str]| {
         let name = Some("app.test");
-        let hello = ClientHello { version, suites: &suites, groups: &groups, name, share, is_small: false };
+        let (suites, groups) = (&suites, &groups);
+        let hello = ClientHello { version, suites, groups, keys, protocols, name, is_small: false };
         Heard::read(&hello.bytes()).unwrap()
     };
-    let new = say(Version::Tls13, Share::Empty);
-    assert_eq!((new.version, new.has_share, &new.compressions[..]), (Version::Tls13, false, &[0][..]));
+    let new = say(Version::Tls13, &[], &[]);
+    assert_eq!((new.version, &new.keys[..], &new.compressions[..]), (Version::Tls13, &[][..], &[0][..]));
+    assert!(!new.extensions.contains(&extension::ALPN));
     assert_eq!((new.suites, new.groups), (suites.to_vec(), groups.to_vec()));
     assert_eq!(new.name.as_deref(), Some("app.test"));
-    assert!(say(Version::Tls13, Share::X25519).has_share);
+    let known = say(Version::Tls13, &[Group(29), Group(26), Group(0x11ec)], &["h2"]);
+    assert_eq!(known.keys, [Group(29), Group(0x11ec)], "those that can be made");
+    assert!(known.extensions.contains(&extension::ALPN));
     for version in [Version::Tls10, Version::Tls11, Version::Tls12] {
-        let old = say(version, Share::Empty);
+        let old = say(version, &groups, &[]);
         assert_eq!((old.version, old.groups, &old.compressions[..]), (version, groups.to_vec(), &[1, 0][..]));
         assert!(!old.extensions.contains(&extension::SUPPORTED_VERSIONS), "{version}");
         let with_signatures = old.extensions.contains(&extension::SIGNATURE_ALGORITHMS);
         assert_eq!(with_signatures, version == Version::Tls12);
     }
-    let ssl3 = say(Version::Ssl3, Share::Empty);
+    let ssl3 = say(Version::Ssl3, &groups, &[]);
     assert_eq!((ssl3.version, ssl3.extensions.len()), (Version::Ssl3, 0));
     assert_eq!(ssl3.suites.last(), Some(&Suite(0x00ff)), "the signal stands for the extension");
 }
@@ -156,7 +160,8 @@ fn a_name_that_does_not_fit_is_cut() {
         suites: &[],
         groups: &[],
         name: Some(&name),
-        share: Share::Empty,
+        keys: &[],
+        protocols: &[],
         is_small: true,
     };
     assert!(hello.bytes().len() <= 5 + 0xffff);

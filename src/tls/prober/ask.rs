@@ -9,8 +9,8 @@ use tokio::time::Instant;
 
 use crate::reason::Fault;
 use crate::tls::dial::Dial;
-use crate::tls::hello::{Exchange, Flight, Garbled, Reader, ServerHello};
-use crate::tls::registry::{Group, Suite, Version};
+use crate::tls::hello::{ClientHello, Exchange, Flight, Garbled, Reader, ServerHello, alert};
+use crate::tls::registry::{Group, PROTOCOLS, Suite, Version};
 use crate::units;
 
 /// So many connections may be refused before no more are tried.
@@ -29,6 +29,8 @@ pub(super) enum Trouble {
     Closed,
     #[error("the server reset the connection")]
     Reset,
+    #[error("the server closed the connection in the middle of its answer")]
+    BrokeOff,
     #[error("{0}")]
     Garbled(#[from] Garbled),
     #[error("the server chose {0}, which was not offered")]
@@ -55,6 +57,8 @@ pub(super) struct Asker<'a> {
 pub(super) struct Seen {
     /// TLS, or SSL 2, was spoken at least once.
     pub is_tls: bool,
+    /// A hello that named no protocol was turned away for that.
+    wants_protocols: bool,
     /// A hello with all suites at once was answered with one of them.
     pub takes_large: bool,
     /// What was spoken where it was not TLS.
@@ -91,8 +95,21 @@ impl<'a> Asker<'a> {
         self.seen.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks once.
-    pub async fn ask(&self, hello: &[u8]) -> Result<Flight, Trouble> {
+    /// Asks once. A server that wants to hear a protocol hears some, then and ever after.
+    pub async fn ask(&self, hello: ClientHello<'_>) -> Result<Flight, Trouble> {
+        if !self.seen().wants_protocols {
+            let answer = self.send(&hello.bytes()).await;
+            let alert = answer.as_ref().ok().and_then(|flight| flight.alert);
+            if alert != Some(alert::NO_APPLICATION_PROTOCOL) {
+                return answer;
+            }
+            self.seen().wants_protocols = true;
+        }
+        self.send(&ClientHello { protocols: &PROTOCOLS, ..hello }.bytes()).await
+    }
+
+    /// Asks once, with these bytes.
+    pub async fn send(&self, hello: &[u8]) -> Result<Flight, Trouble> {
         if let Some(over) = self.seen().over.clone() {
             return Err(over);
         }
@@ -100,13 +117,14 @@ impl<'a> Asker<'a> {
         if self.begun.elapsed() > patience {
             return Err(Trouble::Exhausted(units::Duration(patience)));
         }
-        let answer = self.exchange(hello).await;
+        // Of many futures, one in the other, this is the innermost: on the heap it makes none of them larger.
+        let answer = Box::pin(self.exchange(hello)).await;
         self.seen().note(&answer);
         answer
     }
 
     /// Asks once more where the first answer decides nothing.
-    pub async fn ask_twice(&self, hello: &[u8]) -> Result<Flight, Trouble> {
+    pub async fn ask_twice(&self, hello: ClientHello<'_>) -> Result<Flight, Trouble> {
         match self.ask(hello).await {
             Err(trouble) if self.is_worth_another(&trouble) => self.ask(hello).await,
             answer => answer,
@@ -138,14 +156,23 @@ impl<'a> Asker<'a> {
 async fn converse(stream: &mut TcpStream, hello: &[u8], reader: &mut Reader) -> Result<Trouble, Garbled> {
     // A server may have said all it wants to say already; what it said counts.
     let _ = stream.write_all(hello).await;
-    let mut buffer = [0; 4096];
+    let mut buffer = vec![0; 4096];
+    let mut has_begun = false;
     loop {
         match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) if has_begun => return Ok(Trouble::BrokeOff),
             Ok(0) => return Ok(Trouble::Closed),
             Err(_) => return Ok(Trouble::Reset),
-            Ok(count) if reader.feed(&buffer[..count])? => return Ok(Trouble::Closed),
-            Ok(_) => {}
+            Ok(count) if reader.feed(&buffer[..count])? => return Ok(Trouble::BrokeOff),
+            Ok(_) => has_begun = true,
         }
+    }
+}
+
+impl Trouble {
+    /// The server ended the connection and said nothing at all, as if it did not want to speak so.
+    pub fn is_hang_up(&self) -> bool {
+        matches!(self, Trouble::Closed | Trouble::Reset)
     }
 }
 

@@ -3,7 +3,7 @@
 use super::ask::{Asker, Trouble};
 use super::{Spoken, table};
 use crate::tls::fact::Fact;
-use crate::tls::hello::{ClientHello, Exchange, Flight, Share, alert};
+use crate::tls::hello::{ClientHello, Exchange, Flight, alert};
 use crate::tls::registry::{Group, Preference, Suite, Version};
 
 /// How a version is asked about.
@@ -11,8 +11,10 @@ use crate::tls::registry::{Group, Preference, Suite, Version};
 pub(super) enum Manner {
     /// Everything at once; TLS 1.3 without a key, so that the server names its group.
     Whole,
-    /// In pieces, for servers that large hellos upset; TLS 1.3 with a key.
+    /// In pieces, for servers that large hellos upset; TLS 1.3 with the keys that most clients send.
     Careful,
+    /// TLS 1.3 with a key of each group, for servers that want to have one.
+    Keyed,
 }
 
 /// An answer that decides something.
@@ -47,7 +49,7 @@ pub(super) enum Begun<'a> {
 }
 
 /// Offers everything at once, and less where that decides nothing. TLS 1.3 is asked twice in the same way before it gets
-/// a key, since that hides all groups but one.
+/// a key, since that costs the server more.
 pub(super) async fn begin<'a>(asker: &'a Asker<'a>, version: Version) -> Result<Begun<'a>, Trouble> {
     let whole = Chain { asker, version, manner: Manner::Whole };
     let (suites, groups) = (table::suites(version), whole.groups());
@@ -93,25 +95,29 @@ impl Chain<'_> {
     pub fn groups(&self) -> &'static [Group] {
         match self.manner {
             Manner::Whole => table::groups(),
-            Manner::Careful => table::common_groups(),
+            Manner::Careful | Manner::Keyed => table::common_groups(),
         }
     }
 
-    fn hello(&self, suites: &[Suite], groups: &[Group]) -> Vec<u8> {
-        let is_small = self.manner == Manner::Careful;
-        let share = if is_small { Share::X25519 } else { Share::Empty };
-        ClientHello { version: self.version, suites, groups, name: self.asker.name, share, is_small }.bytes()
+    fn hello<'a>(&'a self, suites: &'a [Suite], groups: &'a [Group]) -> ClientHello<'a> {
+        let keys = match self.manner {
+            Manner::Whole => &[][..],
+            Manner::Careful => &table::USUAL_KEYS,
+            Manner::Keyed => groups,
+        };
+        let (name, is_small) = (self.asker.name, self.manner != Manner::Whole);
+        ClientHello { version: self.version, suites, groups, keys, protocols: &[], name, is_small }
     }
 
     /// Asks once.
     pub async fn ask(&self, suites: &[Suite], groups: &[Group]) -> Result<Reply, Trouble> {
-        let flight = self.asker.ask(&self.hello(suites, groups)).await?;
+        let flight = self.asker.ask(self.hello(suites, groups)).await?;
         self.understand(&flight, suites, groups)
     }
 
     /// Asks once more where the first answer decides nothing.
     pub async fn ask_twice(&self, suites: &[Suite], groups: &[Group]) -> Result<Reply, Trouble> {
-        let flight = self.asker.ask_twice(&self.hello(suites, groups)).await?;
+        let flight = self.asker.ask_twice(self.hello(suites, groups)).await?;
         self.understand(&flight, suites, groups)
     }
 
@@ -123,7 +129,7 @@ impl Chain<'_> {
         known: Option<(&[Suite], &[Group])>,
     ) -> Result<Reply, Trouble> {
         match (self.ask_twice(suites, groups).await, known) {
-            (Err(trouble @ (Trouble::Closed | Trouble::Reset)), Some((suites, groups))) => {
+            (Err(trouble), Some((suites, groups))) if trouble.is_hang_up() => {
                 let control = self.ask(suites, groups).await;
                 if matches!(control, Ok(Reply::Chosen(..))) { Ok(Reply::Nothing) } else { Err(trouble) }
             }
@@ -135,9 +141,12 @@ impl Chain<'_> {
         let Some(hello) = &flight.hello else {
             return match flight.alert {
                 // This name, or this client, is turned away, whatever it offers.
-                Some(number @ (alert::UNRECOGNIZED_NAME | alert::ACCESS_DENIED | alert::USER_CANCELED)) => {
-                    Err(Trouble::Alert(number))
-                }
+                Some(
+                    number @ (alert::UNRECOGNIZED_NAME
+                    | alert::ACCESS_DENIED
+                    | alert::USER_CANCELED
+                    | alert::NO_APPLICATION_PROTOCOL),
+                ) => Err(Trouble::Alert(number)),
                 Some(alert::CLOSE_NOTIFY) => Err(Trouble::Closed),
                 Some(alert::PROTOCOL_VERSION) | None => Ok(Reply::OtherVersion),
                 Some(_) => Ok(Reply::Nothing),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::ask::{Asker, Seen};
 use super::{Spoken, table};
 use crate::tls::fact::Fact;
-use crate::tls::hello::{ClientHello, ServerHello, Share, alert};
+use crate::tls::hello::{ClientHello, ServerHello, alert};
 use crate::tls::registry::Version;
 
 type Versions = BTreeMap<Version, Fact<Spoken>>;
@@ -67,9 +67,16 @@ pub(super) async fn fallback(asker: &Asker<'_>, versions: &Versions) -> Fact<boo
     };
     let mut suites = spoken.suites.clone();
     suites.push(table::FALLBACK_SCSV);
-    let (groups, name) = (table::common_groups(), asker.name);
-    let hello = ClientHello { version, suites: &suites, groups, name, share: Share::Empty, is_small: true };
-    match asker.ask_twice(&hello.bytes()).await {
+    let hello = ClientHello {
+        version,
+        suites: &suites,
+        groups: table::common_groups(),
+        keys: &[],
+        protocols: &[],
+        name: asker.name,
+        is_small: true,
+    };
+    match asker.ask_twice(hello).await {
         Ok(flight) if flight.alert == Some(alert::INAPPROPRIATE_FALLBACK) => Fact::Known(true),
         Ok(flight) if flight.chosen().is_some() => Fact::Known(false),
         Ok(flight) => Fact::unknown(format!("the server sent alert {}", flight.alert.unwrap_or_default())),

@@ -1,9 +1,11 @@
-//! Groups: of TLS 1.3 by the retry requests for them, of older versions by the key exchange.
+//! Groups: of TLS 1.3 by the retry requests for them, or by the keys that are taken; of older versions by the key
+//! exchange.
 
 use super::ask::Trouble;
 use super::chain::{Chain, Manner, Reply};
 use super::table;
 use crate::tls::fact::Fact;
+use crate::tls::hello::share;
 use crate::tls::registry::{Group, Preference, Suite, Version};
 
 /// Groups in the order in which they were chosen, and whose order that is.
@@ -28,11 +30,8 @@ impl Chain<'_> {
     /// All groups of TLS 1.3, the first being known already.
     pub async fn tls13_groups(&self, first: Option<Group>) -> Groups {
         let Some(first) = first else { return Groups::unknown("the server named no group") };
-        if self.manner == Manner::Careful {
-            let why = format!("only {first} could be tried: the server turns away hellos without a key");
-            return Groups::unknown(&why);
-        }
-        self.groups_of(table::suites(Version::Tls13), &[], vec![first]).await
+        let manner = if self.manner == Manner::Whole { Manner::Whole } else { Manner::Keyed };
+        Chain { manner, ..*self }.groups_of(table::suites(Version::Tls13), &[], vec![first]).await
     }
 
     /// All groups that go with these suites, but for those that are known: the ones already seen, and more.
@@ -42,7 +41,22 @@ impl Chain<'_> {
             Ok(()) => self.group_preference(suites, &found).await,
             Err(trouble) => return Groups::unknown(&trouble.to_string()),
         };
+        if self.manner != Manner::Whole && preference == Fact::Known(Preference::Server) {
+            found = self.in_order(suites, found).await;
+        }
         Groups { found: Fact::Known(found), preference }
+    }
+
+    /// Found piece by piece: the order shows when they compete.
+    async fn in_order(&self, suites: &[Suite], mut offer: Vec<Group>) -> Vec<Group> {
+        let mut ordered = Vec::new();
+        while offer.len() > 1
+            && let Ok(Reply::Chosen(_, Some(group))) = self.ask_twice(suites, &offer).await
+            && let Some(index) = offer.iter().position(|offered| *offered == group)
+        {
+            ordered.push(offer.remove(index));
+        }
+        [ordered, offer].concat()
     }
 
     async fn more_groups(
@@ -51,8 +65,7 @@ impl Chain<'_> {
         known: &[Group],
         found: &mut Vec<Group>,
     ) -> Result<(), Trouble> {
-        let size = if self.manner == Manner::Whole { table::groups().len() } else { table::SMALL_GROUPS };
-        for offer in table::groups().chunks(size) {
+        for offer in table::pieces(self.manner) {
             while let Some(group) = self.another_group(suites, offer, known, found).await? {
                 found.push(group);
             }
@@ -77,6 +90,9 @@ impl Chain<'_> {
         }
         if is_bound {
             offer.extend(found);
+        }
+        if self.manner == Manner::Keyed && offer.iter().all(|group| share::key(*group).is_none()) {
+            offer.push(share::GREASE);
         }
         let control = found.last().or(known.last()).map(|group| (suites, std::slice::from_ref(group)));
         match self.ask_for_more((suites, &offer), control).await? {

@@ -8,6 +8,7 @@ mod ask;
 mod chain;
 mod features;
 mod groups;
+mod hangup;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -20,13 +21,14 @@ use serde::Serialize;
 use self::ask::{Asker, Trouble};
 use self::chain::{Begun, Chain, Manner, Reply};
 use self::groups::Groups;
+use self::hangup::Answer;
 use super::dial::Dial;
 use super::fact::Fact;
 use super::hello::{Flight, ssl2_hello};
 use super::registry::{Group, Preference, Suite, Version};
 
 /// What a server would speak.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Protocol {
     /// Every version of [`Version::ALL`].
     pub versions: BTreeMap<Version, Fact<Spoken>>,
@@ -45,6 +47,7 @@ pub struct Protocol {
     /// The smallest prime of a Diffie-Hellman exchange of TLS 1.2 and older, in bits.
     pub smallest_prime: Fact<u32>,
     /// Chains that were sent in the clear by TLS 1.2 and older, as they were sent; each with another leaf.
+    #[serde(skip)]
     pub chains: Vec<Vec<Vec<u8>>>,
     /// What was spoken where it was not TLS, such as "HTTP".
     pub not_tls: Option<String>,
@@ -66,7 +69,7 @@ pub struct Spoken {
 pub async fn enumerate(dial: &Dial, name: Option<&str>) -> Protocol {
     let asker = Asker::new(dial, name);
     let newest = chain::begin(&asker, Version::Tls13).await;
-    let ((spoken13, groups), spoken12, spoken11, spoken10, ssl3, ssl2) = tokio::join!(
+    let ((tls13, groups), tls12, tls11, tls10, ssl3, ssl2) = tokio::join!(
         tls13(newest),
         version(&asker, Version::Tls12),
         version(&asker, Version::Tls11),
@@ -74,20 +77,19 @@ pub async fn enumerate(dial: &Dial, name: Option<&str>) -> Protocol {
         version(&asker, Version::Ssl3),
         ssl2(&asker),
     );
-    let older = [
-        (Version::Tls12, spoken12),
-        (Version::Tls11, spoken11),
-        (Version::Tls10, spoken10),
-        (Version::Ssl3, ssl3),
-    ];
-    let mut versions = BTreeMap::from([(Version::Ssl2, ssl2), (Version::Tls13, spoken13)]);
-    for (version, spoken) in older {
-        let spoken = match spoken {
-            Some(spoken) => spoken,
-            None => doubtful(&asker, version).await,
-        };
-        versions.insert(version, spoken);
+    let mut answers: BTreeMap<_, _> =
+        Version::ALL.into_iter().zip([ssl2, ssl3, tls10, tls11, tls12, tls13]).collect();
+    for (version, answer) in &mut answers {
+        // A server that has taken as large a hello of another version has understood what it refused.
+        if matches!(answer, Answer::Doubtful) && !asker.seen().takes_large {
+            *answer = suites(chain::begin_carefully(&asker, *version).await).await;
+        }
     }
+    let versions = hangup::settle(&asker, answers).await;
+    let groups = match &versions[&Version::Tls13] {
+        Fact::Known(spoken) if spoken.suites.is_empty() => Groups::none("there is no group to prefer"),
+        _ => groups,
+    };
     let (groups, fallback_scsv) =
         tokio::join!(all_groups(&asker, &versions, groups), features::fallback(&asker, &versions));
     let seen = asker.into_seen();
@@ -105,50 +107,58 @@ pub async fn enumerate(dial: &Dial, name: Option<&str>) -> Protocol {
     }
 }
 
-/// All suites of a version; `None` where it refused all of them at once, which may have been too many.
-async fn version(asker: &Asker<'_>, version: Version) -> Option<Fact<Spoken>> {
+/// All suites of a version.
+async fn version(asker: &Asker<'_>, version: Version) -> Answer {
     suites(chain::begin(asker, version).await).await
 }
 
-/// A server that has taken as large a hello of another version has understood what it refused.
-async fn doubtful(asker: &Asker<'_>, version: Version) -> Fact<Spoken> {
-    let refused = || Fact::Known(Spoken::refused());
-    if asker.seen().takes_large {
-        return refused();
-    }
-    suites(chain::begin_carefully(asker, version).await).await.unwrap_or_else(refused)
-}
-
-async fn suites(begun: Result<Begun<'_>, Trouble>) -> Option<Fact<Spoken>> {
+async fn suites(begun: Result<Begun<'_>, Trouble>) -> Answer {
     match begun {
-        Ok(Begun::Spoken(chain, first)) => Some(chain.suites(first).await),
-        Ok(Begun::Refused) => Some(Fact::Known(Spoken::refused())),
-        Ok(Begun::Doubtful) => None,
-        Err(trouble) => Some(Fact::unknown(trouble.to_string())),
+        Ok(Begun::Spoken(chain, first)) => Answer::Told(chain.suites(first).await),
+        Ok(Begun::Refused) => Answer::Told(Fact::Known(Spoken::refused())),
+        Ok(Begun::Doubtful) => Answer::Doubtful,
+        Err(trouble) => trouble.into(),
     }
 }
 
-async fn tls13(begun: Result<Begun<'_>, Trouble>) -> (Fact<Spoken>, Groups) {
+async fn tls13(begun: Result<Begun<'_>, Trouble>) -> (Answer, Groups) {
     match begun {
         Ok(Begun::Spoken(chain, first)) => {
             let group = if let Reply::Chosen(_, group) = first { group } else { None };
-            tokio::join!(chain.suites(first), chain.tls13_groups(group))
+            let (spoken, groups) = tokio::join!(chain.suites(first), chain.tls13_groups(group));
+            (Answer::Told(spoken), groups)
         }
-        Ok(_) => (Fact::Known(Spoken::refused()), Groups::none("there is no group to prefer")),
-        Err(trouble) => (Fact::unknown(trouble.to_string()), Groups::unknown(&trouble.to_string())),
+        Ok(_) => (Answer::Told(Fact::Known(Spoken::refused())), Groups::unknown("TLS 1.3 is refused")),
+        Err(trouble) => {
+            let why = trouble.to_string();
+            (trouble.into(), Groups::unknown(&why))
+        }
     }
 }
 
-/// SSL 2 has no alert that says no: whoever does not know it hangs up, as long as it answers hellos of TLS.
-async fn ssl2(asker: &Asker<'_>) -> Fact<Spoken> {
-    let answer = asker.ask_twice(&ssl2_hello(table::suites(Version::Ssl2))).await;
+/// SSL 2 has no alert that says no: whoever does not know it hangs up.
+async fn ssl2(asker: &Asker<'_>) -> Answer {
+    let hello = ssl2_hello(table::suites(Version::Ssl2));
+    let answer = match asker.send(&hello).await {
+        Err(trouble) if asker.is_worth_another(&trouble) => asker.send(&hello).await,
+        answer => answer,
+    };
     match answer {
         Ok(Flight { ssl2: Some(Some(hello)), .. }) if !hello.suites.is_empty() => {
-            Fact::Known(Spoken { suites: hello.suites, preference: Fact::Known(Preference::Client) })
+            let preference = Fact::Known(Preference::Client);
+            Answer::Told(Fact::Known(Spoken { suites: hello.suites, preference }))
         }
-        Ok(_) => Fact::Known(Spoken::refused()),
-        Err(Trouble::Closed | Trouble::Reset) if asker.seen().is_tls => Fact::Known(Spoken::refused()),
-        Err(trouble) => Fact::unknown(trouble.to_string()),
+        Ok(_) => Answer::Told(Fact::Known(Spoken::refused())),
+        Err(trouble) => trouble.into(),
+    }
+}
+
+impl From<Trouble> for Answer {
+    fn from(trouble: Trouble) -> Answer {
+        match trouble.is_hang_up() {
+            true => Answer::HungUp(trouble),
+            false => Answer::Told(Fact::unknown(trouble.to_string())),
+        }
     }
 }
 

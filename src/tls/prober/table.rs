@@ -3,13 +3,21 @@
 
 use std::sync::LazyLock;
 
+use super::chain::Manner;
+use crate::tls::hello::share;
 use crate::tls::registry::{Group, Suite, Version};
 
 /// As many suites go into a small hello, so that it stays below 256 bytes: some servers hang at 256 to 511.
 pub(super) const SMALL: usize = 48;
 
 /// Likewise groups, beside some suites.
-pub(super) const SMALL_GROUPS: usize = 20;
+const SMALL_GROUPS: usize = 20;
+
+/// Likewise groups of which each comes with a key; keys are long.
+const KEYED_GROUPS: usize = 4;
+
+/// The keys that nearly every client of TLS 1.3 has one of: X25519, P-256, P-384.
+pub(super) const USUAL_KEYS: [Group; 3] = [Group(29), Group(23), Group(24)];
 
 /// RFC 7507: this is a second try with an older version.
 pub(super) const FALLBACK_SCSV: Suite = Suite(0x5600);
@@ -44,7 +52,8 @@ static SSL2: LazyLock<Vec<Suite>> = LazyLock::new(|| Suite::all().filter(|suite|
 
 static GROUPS: LazyLock<Vec<Group>> = LazyLock::new(|| {
     let others = Group::all().filter(|group| !COMMON_GROUPS.contains(&group.0));
-    COMMON_GROUPS.map(Group).into_iter().chain(others).collect()
+    let (keyed, others): (Vec<_>, Vec<_>) = others.partition(|group| share::key(*group).is_some());
+    COMMON_GROUPS.map(Group).into_iter().chain(keyed).chain(others).collect()
 });
 
 /// Every suite that a version could have, the common ones first.
@@ -59,6 +68,21 @@ pub(super) fn suites(version: Version) -> &'static [Suite] {
 /// Every group, the common ones first.
 pub(super) fn groups() -> &'static [Group] {
     &GROUPS
+}
+
+/// Every group, in pieces of which each fits into a hello of this manner. In the last of them may be those of which no
+/// key is known here.
+pub(super) fn pieces(manner: Manner) -> impl Iterator<Item = &'static [Group]> {
+    let (size, rest) = match manner {
+        Manner::Whole => (GROUPS.len(), &[][..]),
+        Manner::Careful => (SMALL_GROUPS, &[][..]),
+        Manner::Keyed => {
+            let keyed = GROUPS.partition_point(|group| share::key(*group).is_some());
+            (KEYED_GROUPS, &GROUPS[keyed..])
+        }
+    };
+    let whole = &GROUPS[..GROUPS.len() - rest.len()];
+    whole.chunks(size).chain(std::iter::once(rest).filter(|rest| !rest.is_empty()))
 }
 
 /// The groups of a small hello.
@@ -80,5 +104,12 @@ mod tests {
         assert!(COMMON.map(Suite).iter().all(|suite| !suite.to_string().starts_with("0x")));
         assert_eq!(groups().len(), Group::all().count());
         assert_eq!(suites(Version::Ssl2).len(), 10);
+        for manner in [Manner::Whole, Manner::Careful, Manner::Keyed] {
+            assert_eq!(pieces(manner).flatten().collect::<Vec<_>>(), groups().iter().collect::<Vec<_>>());
+        }
+        let is_keyed = |piece: &[Group]| piece.iter().all(|group| share::key(*group).is_some());
+        let (last, others): (_, Vec<_>) = (pieces(Manner::Keyed).last(), pieces(Manner::Keyed).collect());
+        assert!(others[..others.len() - 1].iter().all(|piece| piece.len() <= 4 && is_keyed(piece)));
+        assert!(last.is_some_and(|last| last.iter().all(|group| share::key(*group).is_none())));
     }
 }

@@ -1,12 +1,15 @@
 //! Versions, suites, groups and order, of real servers; and the same as sslscan and testssl.sh find.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hardy::tls::dial::Dial;
 use hardy::tls::fact::Fact;
+use hardy::tls::hello::{ClientHello, Reader};
 use hardy::tls::prober;
-use hardy::tls::registry::Version;
+use hardy::tls::registry::{Group, Suite, Version};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
@@ -107,6 +110,36 @@ fn curves_that_few_know_are_found() {
         peers::openssl(&["-tls1_2", "-serverpref", "-groups", "brainpoolP512r1:secp256k1:sect571r1:P-521"]);
     let observed = protocol(server.address);
     assert_eq!(observed["groups"], json!(["brainpoolP512r1", "secp256k1", "sect571r1", "secp521r1"]));
+}
+
+/// Keys that servers who want to have one are sent: OpenSSL takes each for that of a client.
+#[test]
+fn keys_of_every_group_of_openssl_are_taken() {
+    let groups = "P-256:P-384:P-521:X25519:X448:ffdhe2048:ffdhe3072:ffdhe4096:ffdhe6144:ffdhe8192";
+    let server = peers::openssl(&["-tls1_3", "-groups", groups]);
+    for group in [23, 24, 25, 29, 30, 0x100, 0x101, 0x102, 0x103, 0x104].map(Group) {
+        let hello = ClientHello {
+            version: Version::Tls13,
+            suites: &[Suite(0x1301)],
+            groups: &[group],
+            keys: &[group],
+            protocols: &[],
+            name: None,
+            is_small: true,
+        };
+        let mut stream = TcpStream::connect(server.address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(&hello.bytes()).unwrap();
+        let (mut reader, mut buffer) = (Reader::default(), [0; 4096]);
+        loop {
+            let length = stream.read(&mut buffer).expect("an answer");
+            if length == 0 || reader.feed(&buffer[..length]).expect("TLS") {
+                break;
+            }
+        }
+        let chosen = reader.finish().expect("TLS").and_then(|flight| flight.hello).expect("a hello");
+        assert_eq!((chosen.is_retry, chosen.group), (false, Some(group)));
+    }
 }
 
 #[test]

@@ -139,14 +139,112 @@ async fn large_hellos_are_cut_into_pieces_where_they_upset() {
 
 #[tokio::test]
 async fn a_server_that_wants_a_key_gets_one() {
+    let model = Model::new(&[(Version::Tls13, &[0x1301, 0x1302])], &[0x11ec, 23, 0x0100, 26], true);
+    for retries in [true, false] {
+        let model = model.clone();
+        let (protocol, _) = ask(move |_, heard| {
+            // Without retry requests, only groups count whose keys are there.
+            let groups = if retries { heard.groups.clone() } else { heard.keys.clone() };
+            let heard = &heard::Heard { groups, ..heard.clone() };
+            if heard.version == Version::Tls13 && heard.keys.is_empty() {
+                refuse(47)
+            } else {
+                model.answer(heard)
+            }
+        })
+        .await;
+        assert_eq!(suites(&protocol, Version::Tls13), [0x1301, 0x1302]);
+        let groups = if retries { &[0x11ec, 23, 0x0100, 26][..] } else { &[0x11ec, 23, 0x0100] };
+        let groups: Vec<Group> = groups.iter().copied().map(Group).collect();
+        assert_eq!(protocol.groups, Fact::Known(groups), "retry requests: {retries}");
+        assert_eq!(protocol.group_preference, Fact::Known(Preference::Server));
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_wants_to_hear_a_protocol_does() {
+    const ALPN: u16 = 16;
     let model = usual();
-    let (protocol, _) = ask(move |_, heard| match heard.version == Version::Tls13 && !heard.has_share {
-        true => refuse(47),
-        false => model.answer(heard),
+    let (protocol, count) = ask(move |_, heard| match heard.version >= Version::Tls10 {
+        true if !heard.extensions.contains(&ALPN) => refuse(120),
+        _ => model.answer(heard),
     })
     .await;
     assert_eq!(suites(&protocol, Version::Tls13), [0x1301, 0x1302]);
-    assert!(why(&protocol.groups).contains("only X25519 could be tried"));
+    assert_eq!(suites(&protocol, Version::Tls12), [GCM, RSA, 0xc05c]);
+    assert_eq!(suites(&protocol, Version::Tls11), [0; 0]);
+    assert_eq!(
+        (&protocol.groups, protocol.fallback_scsv),
+        (&Fact::Known([29, 23].map(Group).to_vec()), Fact::Known(true))
+    );
+    let model = usual();
+    let (_, usually) = ask(move |_, heard| model.answer(heard)).await;
+    assert_eq!(count, usually + 1, "it is told so once");
+    let (protocol, _) = ask(|_, _| refuse(120)).await;
+    assert!(why(&protocol.versions[&Version::Tls12]).contains("alert 120"));
+}
+
+/// Without a word, or with a reset.
+const HANGS_UP: [fn() -> Act; 2] = [|| Act::Say(Vec::new()), || Act::Reset];
+
+#[tokio::test]
+async fn who_hangs_up_at_a_version_and_speaks_others_does_not_speak_it() {
+    let cases: [(&[Version], &[u16]); 3] = [
+        (&[Version::Tls12, Version::Tls13], &[29, 23]),
+        (&[Version::Tls12], &[29, 23]),
+        (&[Version::Tls13], &[29]),
+    ];
+    for (versions, groups) in cases {
+        for act in HANGS_UP {
+            let all: Vec<_> =
+                usual().versions.into_iter().filter(|(version, _)| versions.contains(version)).collect();
+            let model = Model { versions: all.into_iter().collect(), ..Model::new(&[], groups, true) };
+            let (expected, highest) = (model.versions.clone(), versions[versions.len() - 1]);
+            let (protocol, count) = ask(move |_, heard| match model.versions.contains_key(&heard.version) {
+                true => model.answer(heard),
+                false => act(),
+            })
+            .await;
+            for version in Version::ALL {
+                let expected = expected.get(&version).cloned().unwrap_or_default();
+                assert_eq!(spoken(&protocol, version).suites, expected, "{version}, up to {highest}");
+            }
+            assert_eq!(protocol.groups, Fact::Known(groups.iter().copied().map(Group).collect()));
+            assert!(count <= 40, "{count} connections");
+        }
+    }
+}
+
+/// Whenever that begins, and for however long it lasts: what is spoken is never called refused.
+#[tokio::test]
+async fn a_server_that_dies_or_starts_again_does_not_refuse_what_it_speaks() {
+    for began in 0..30 {
+        for ended in [began + 6, began + 13, usize::MAX] {
+            let model = usual();
+            let (protocol, _) = ask(move |number, heard| match (began..ended).contains(&number) {
+                true => Act::Reset,
+                false => model.answer(heard),
+            })
+            .await;
+            for version in [Version::Tls10, Version::Tls12, Version::Tls13] {
+                let fact = &protocol.versions[&version];
+                let is_refused = fact.known().is_some_and(|spoken| spoken.suites.is_empty());
+                assert!(!is_refused, "{version} is, from {began} to {ended}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_hangs_up_at_everything_but_alerts_speaks_nothing_known() {
+    let (protocol, _) = ask(|_, heard| match heard.version {
+        Version::Tls13 => refuse(70),
+        _ => Act::Reset,
+    })
+    .await;
+    for version in [Version::Ssl2, Version::Ssl3, Version::Tls12] {
+        assert!(why(&protocol.versions[&version]).contains("reset"), "{protocol:?}");
+    }
 }
 
 #[tokio::test]
