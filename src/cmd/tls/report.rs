@@ -17,11 +17,10 @@ use crate::metrics::Metric;
 use crate::output::{self, Human, Suite, sarif};
 use crate::tls::Checked;
 use crate::tls::chain::Certificate;
-use crate::tls::fact::Fact;
 use crate::tls::finding::{Finding, Status};
-use crate::tls::prober::{Protocol, Spoken};
-use crate::tls::registry::{Group, Preference, Version};
-use crate::tls::session::{Resumption, Session, WithoutSni};
+use crate::tls::prober::Protocol;
+use crate::tls::registry::{Group, Version};
+use crate::tls::session::Session;
 
 /// What is said of a run as a whole.
 #[derive(Clone, Debug)]
@@ -123,38 +122,12 @@ pub struct Observed {
     pub groups: Vec<Group>,
     /// The protocol that was chosen by ALPN.
     pub alpn: Option<String>,
-    pub negotiated: Option<Negotiated>,
+    /// What one handshake agreed to, and what came of more of them.
+    pub negotiated: Option<Session>,
     /// The whole of it, with what was not asked for and what could not be found out.
-    pub protocol: Option<ProtocolReport>,
+    pub protocol: Option<Protocol>,
     /// The certificates, the leaf first.
     pub chain: Vec<Certificate>,
-}
-
-/// What one handshake agreed to, and what came of more of them.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct Negotiated {
-    pub version: String,
-    pub suite: String,
-    pub group: Option<String>,
-    pub alpn: Option<String>,
-    pub protocols: Fact<Vec<String>>,
-    pub without_sni: Fact<WithoutSni>,
-    pub resumption: Fact<Resumption>,
-    pub early_data: Fact<bool>,
-    pub hsts: Fact<Option<String>>,
-    pub asks_client_certificate: bool,
-}
-
-/// What the server would speak.
-#[derive(Debug, Serialize, JsonSchema)]
-pub struct ProtocolReport {
-    pub versions: BTreeMap<String, Fact<Spoken>>,
-    pub groups: Fact<Vec<Group>>,
-    pub group_preference: Fact<Preference>,
-    pub secure_renegotiation: Fact<bool>,
-    pub compression: Fact<bool>,
-    pub extended_master_secret: Fact<bool>,
-    pub fallback_scsv: Fact<bool>,
 }
 
 impl Report {
@@ -270,42 +243,9 @@ impl Observed {
             suites: spoken().map(|(version, suites)| (version.id().to_owned(), names(suites))).collect(),
             groups: groups.cloned().unwrap_or_default(),
             alpn: session.and_then(|session| session.alpn.clone()),
-            negotiated: session.map(Negotiated::new),
-            protocol: protocol.map(ProtocolReport::new),
+            negotiated: session.cloned(),
+            protocol: protocol.cloned(),
             chain: observed.certificates.clone(),
-        }
-    }
-}
-
-impl Negotiated {
-    fn new(session: &Session) -> Negotiated {
-        Negotiated {
-            version: session.version.clone(),
-            suite: session.suite.clone(),
-            group: session.group.clone(),
-            alpn: session.alpn.clone(),
-            protocols: session.protocols.clone(),
-            without_sni: session.without_sni.clone(),
-            resumption: session.resumption.clone(),
-            early_data: session.early_data.clone(),
-            hsts: session.hsts.clone(),
-            asks_client_certificate: session.asks_client_certificate,
-        }
-    }
-}
-
-impl ProtocolReport {
-    fn new(protocol: &Protocol) -> ProtocolReport {
-        let versions =
-            protocol.versions.iter().map(|(version, spoken)| (version.id().to_owned(), spoken.clone()));
-        ProtocolReport {
-            versions: versions.collect(),
-            groups: protocol.groups.clone(),
-            group_preference: protocol.group_preference.clone(),
-            secure_renegotiation: protocol.secure_renegotiation.clone(),
-            compression: protocol.compression.clone(),
-            extended_master_secret: protocol.extended_master_secret.clone(),
-            fallback_scsv: protocol.fallback_scsv.clone(),
         }
     }
 }

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
+use rustls::{ALL_VERSIONS, ClientConfig, SupportedProtocolVersion};
 
 use super::stream::Stream;
 use super::witness::{Asked, Witness};
@@ -57,10 +57,19 @@ impl<'a> Client<'a> {
 
     /// An offer of these protocols, with the name of the server where that can be sent.
     pub(super) fn offer(&self, protocols: &[&str]) -> Offer {
+        self.offer_of(ALL_VERSIONS, protocols)
+    }
+
+    /// The same, of these versions only.
+    pub(super) fn offer_of(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        protocols: &[&str],
+    ) -> Offer {
         let (witness, asked) =
             (Arc::new(Witness::new(self.provider.clone())), Arc::new(Asked::new(self.identity.clone())));
         let builder =
-            ClientConfig::builder_with_provider(self.provider.clone()).with_safe_default_protocol_versions();
+            ClientConfig::builder_with_provider(self.provider.clone()).with_protocol_versions(versions);
         #[expect(clippy::expect_used, reason = "the provider is a constant and has suites for both versions")]
         let builder = builder.expect("aws-lc-rs supports TLS 1.2 and 1.3");
         let mut config = builder
@@ -77,10 +86,11 @@ impl<'a> Client<'a> {
     /// # Errors
     /// When there is no connection; a handshake that fails is an [`Attempt`].
     pub(super) async fn attempt(&self, offer: &Offer) -> Result<Attempt, Fault> {
-        let connection = self.dial.open().await?;
+        // Of many futures, one in the other, these are the innermost: on the heap they make none of them larger.
+        let connection = Box::pin(self.dial.open()).await?;
         let Offer { config, witness, asked } = offer.clone();
         let mut stream = Stream::new(connection, config, self.name.clone(), self.dial.timeout())?;
-        let shaken = stream.shake_hands().await;
+        let shaken = Box::pin(stream.shake_hands()).await;
         Ok(Attempt { stream, witness, asked, shaken })
     }
 }

@@ -2,29 +2,28 @@
 //!
 //! Refuses to take a failure for an answer: only an alert says no.
 
+use rustls::AlertDescription;
 use rustls::pki_types::CertificateDer;
-use rustls::{AlertDescription, HandshakeKind, ProtocolVersion};
 
-use super::client::{Attempt, Client, Offer};
-use super::tickets::{self, Sessions};
-use super::{PROTOCOLS, Resumption, Session, WithoutSni, hsts, unknown};
+use super::client::{Attempt, Client};
+use super::resumption::{self, First};
+use super::{HTTP, Session, WithoutSni, hsts, unknown};
 use crate::reason::Fault;
 use crate::tls::fact::Fact;
 use crate::tls::target::Endpoint;
 
-/// Looks at all of it; `first` is the connection that the session is of, `offer` what it offered, and `sessions` what it
-/// left behind.
+/// Looks at all of it; `first` is the connection that the session is of, and `names` the protocols that it named.
 pub(super) async fn look(
     client: &Client<'_>,
     endpoint: &Endpoint,
     session: Session,
-    first: Attempt,
-    (offer, sessions): (&Offer, &Sessions),
+    first: First,
+    names: &[&str],
 ) -> Session {
     let leaf = session.chain.first();
     let (without_sni, (resumption, early_data), (protocols, hsts)) = tokio::join!(
-        without_sni(client, endpoint, leaf),
-        again(client, first, offer, sessions),
+        without_sni(client, endpoint, names, leaf),
+        resumption::look(client, first, names),
         http(client, endpoint, session.alpn.as_deref()),
     );
     Session { protocols, without_sni, resumption, early_data, hsts, ..session }
@@ -33,12 +32,23 @@ pub(super) async fn look(
 async fn without_sni(
     client: &Client<'_>,
     endpoint: &Endpoint,
+    names: &[&str],
     leaf: Option<&CertificateDer<'static>>,
 ) -> Fact<WithoutSni> {
     if endpoint.sni().is_none() {
         return Fact::skipped("an address is never sent as SNI");
     }
-    let attempt = match client.attempt(&client.offer(&[]).with(|config| config.enable_sni = false)).await {
+    let attempt =
+        async |names| client.attempt(&client.offer(names).with(|config| config.enable_sni = false)).await;
+    let attempt = match attempt(&[]).await {
+        Ok(refused) if wants_protocols(&refused) => {
+            // Its place may be needed by the next.
+            drop(refused);
+            attempt(names).await
+        }
+        attempt => attempt,
+    };
+    let attempt = match attempt {
         Err(fault) => return unknown(&fault),
         Ok(attempt) => attempt,
     };
@@ -58,35 +68,6 @@ fn subject(certificate: &CertificateDer<'_>) -> String {
     )
 }
 
-/// Whether the session is taken up by a second connection, and whether early data might be sent then.
-async fn again(
-    client: &Client<'_>,
-    mut first: Attempt,
-    offer: &Offer,
-    sessions: &Sessions,
-) -> (Fact<Resumption>, Fact<bool>) {
-    // The tickets of TLS 1.3 come after the handshake, and before the server's goodbye.
-    let is_latest = first.stream.tls.protocol_version() == Some(ProtocolVersion::TLSv1_3);
-    if is_latest && let Err(fault) = first.stream.finish_or_ticket().await {
-        return (unknown(&fault), unknown(&fault));
-    }
-    let has_tickets = is_latest || tickets::is_in(&first.stream.received);
-    let early_data = Fact::Known(sessions.allow_early_data());
-    if !sessions.has_any() {
-        return (Fact::Known(Resumption { resumed: false, tickets: false }), early_data);
-    }
-    // Its place may be needed by the second.
-    drop(first);
-    let resumption = match client.attempt(offer).await.and_then(Attempt::done) {
-        Err(fault) => unknown(&fault),
-        Ok(second) => {
-            let resumed = second.stream.tls.handshake_kind() == Some(HandshakeKind::Resumed);
-            Fact::Known(Resumption { resumed, tickets: has_tickets })
-        }
-    };
-    (resumption, early_data)
-}
-
 /// Protocols that are agreed to when they are offered alone, and the header. `agreed` is what was chosen among all.
 async fn http(
     client: &Client<'_>,
@@ -97,11 +78,11 @@ async fn http(
         let why = format!("{kind} is spoken here, not HTTP");
         return (Fact::skipped(why.clone()), Fact::skipped(why));
     }
-    let [h2, http1] = PROTOCOLS;
+    let [h2, http1] = HTTP;
     let (h2, (http1, hsts)) =
         tokio::join!(alone(client, h2, agreed), http1_and_hsts(client, endpoint, http1, agreed));
     let mut protocols = Vec::new();
-    for (protocol, agreed) in PROTOCOLS.into_iter().zip([h2, http1]) {
+    for (protocol, agreed) in HTTP.into_iter().zip([h2, http1]) {
         match agreed {
             Ok(true) => protocols.push(protocol.to_owned()),
             Ok(false) => {}
@@ -123,9 +104,14 @@ async fn alone(client: &Client<'_>, protocol: &str, agreed: Option<&str>) -> Res
 fn is_agreed(attempt: &Attempt, protocol: &str) -> Result<bool, Fault> {
     match &attempt.shaken {
         Ok(()) => Ok(attempt.stream.tls.alpn_protocol() == Some(protocol.as_bytes())),
-        Err(_) if attempt.stream.alert == Some(AlertDescription::NoApplicationProtocol) => Ok(false),
+        Err(_) if wants_protocols(attempt) => Ok(false),
         Err(fault) => Err(fault.clone()),
     }
+}
+
+/// None of the names was one that the server wants to hear.
+pub(super) fn wants_protocols(attempt: &Attempt) -> bool {
+    attempt.stream.alert == Some(AlertDescription::NoApplicationProtocol)
 }
 
 /// The same for HTTP/1.1, whose connection serves to ask for the header as well.
@@ -146,11 +132,17 @@ async fn http1_and_hsts(
         Err(fault) => return (Err(fault.clone()), unknown(&fault)),
     };
     let is_agreed = if agreed.is_some() { is_agreed(&attempt, protocol) } else { Ok(false) };
-    let hsts = match &attempt.shaken {
-        Err(fault) => unknown(fault),
-        Ok(()) => hsts::ask(&mut attempt.stream, endpoint, path)
-            .await
-            .map_or_else(|fault| unknown(&fault), Fact::Known),
+    let asked = match attempt.shaken.clone() {
+        Err(fault) => Err(fault),
+        Ok(()) => hsts::ask(&mut attempt.stream, endpoint, path).await,
+    };
+    let only = agreed.filter(|_| matches!(is_agreed, Ok(false)));
+    let hsts = match (asked, only) {
+        (Ok(header), _) => Fact::Known(header),
+        (Err(_), Some(only)) => {
+            Fact::skipped(format!("only {only} is spoken here; the header is asked for with {protocol}"))
+        }
+        (Err(fault), None) => unknown(&fault),
     };
     (is_agreed, hsts)
 }

@@ -7,6 +7,7 @@ mod client;
 mod foreign;
 mod further;
 mod hsts;
+mod resumption;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -15,24 +16,27 @@ mod witness;
 
 use std::sync::Arc;
 
-use rustls::AlertDescription;
-use rustls::client::Resumption as Reuse;
+use rustls::client::Tls12Resumption;
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use self::client::{Attempt, Client};
-use self::tickets::Sessions;
+use self::resumption::First;
 use super::dial::Dial;
 use super::fact::Fact;
-use super::registry::{Group, Suite, Version};
+use super::registry::{Group, PROTOCOLS, Suite, Version};
 use super::target::Endpoint;
-use crate::reason::Fault;
+use crate::reason::{Fault, Reason};
+
+pub use self::resumption::Resumption;
 
 /// What HTTP is called in ALPN, the best first.
-const PROTOCOLS: [&str; 2] = ["h2", "http/1.1"];
+const HTTP: [&str; 2] = ["h2", "http/1.1"];
 
 /// What was spoken.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Session {
     /// The id of the version that was negotiated, as in [`Version::id`].
     pub version: String,
@@ -40,11 +44,13 @@ pub struct Session {
     pub suite: String,
     /// The group that was negotiated; none where the handshake ended before.
     pub group: Option<String>,
-    /// The protocol that was chosen among `h2` and `http/1.1`.
+    /// The protocol that was chosen, by its name in ALPN.
     pub alpn: Option<String>,
     /// The chain as it was sent, leaf first.
+    #[serde(skip)]
     pub chain: Vec<CertificateDer<'static>>,
     /// The OCSP answer that was stapled to it, as DER.
+    #[serde(skip)]
     pub staple: Option<Vec<u8>>,
     /// Whether the server has the key of its certificate, as its signature shows.
     pub has_key: Fact<bool>,
@@ -63,7 +69,7 @@ pub struct Session {
 }
 
 /// What comes without SNI.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WithoutSni {
     /// The same certificate.
@@ -72,15 +78,6 @@ pub enum WithoutSni {
     Other(String),
     /// No handshake.
     Refused,
-}
-
-/// How a session is taken up again.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, schemars::JsonSchema)]
-pub struct Resumption {
-    /// Whether a second connection took up the session of the first.
-    pub resumed: bool,
-    /// Whether the server gave tickets.
-    pub tickets: bool,
 }
 
 /// Whether only one connection may be used.
@@ -103,25 +100,13 @@ pub async fn observe(
     identity: Option<Arc<CertifiedKey>>,
 ) -> Result<Session, Fault> {
     let client = Client::new(dial, endpoint, identity)?;
-    let sessions = Arc::new(Sessions::new());
-    let offer = |protocols: &[&str]| {
-        client.offer(protocols).with(|config| config.resumption = Reuse::store(sessions.clone()))
-    };
-    // Who speaks something else before TLS need not know the names of HTTP, and might refuse them.
-    let mut offered = offer(if endpoint.starttls.is_none() { &PROTOCOLS } else { &[] });
-    let mut first = client.attempt(&offered).await?;
-    if first.stream.alert == Some(AlertDescription::NoApplicationProtocol) {
-        // Its place may be needed by the next.
-        drop(first);
-        offered = offer(&[]);
-        first = client.attempt(&offered).await?;
-    }
-    let session = negotiated(&first)?;
+    let (first, names) = meet(&client, endpoint.starttls.is_none()).await?;
+    let session = negotiated(&first.attempt)?;
     if depth == Depth::Fast {
         return Ok(session);
     }
-    Ok(match first.shaken.clone() {
-        Ok(()) => further::look(&client, endpoint, session, first, (&offered, &sessions)).await,
+    Ok(match first.attempt.shaken.clone() {
+        Ok(()) => further::look(&client, endpoint, session, first, names).await,
         // No client certificate: the others would end in the same way.
         Err(fault) => Session {
             protocols: unknown(&fault),
@@ -132,6 +117,23 @@ pub async fn observe(
             ..session
         },
     })
+}
+
+/// The first connection, and the protocols that it named: those of HTTP, or none where a server knows neither, or all that
+/// are known where it wants to hear one. Who speaks something else before TLS need not know the names of HTTP.
+async fn meet(client: &Client<'_>, is_http: bool) -> Result<(First, &'static [&'static str]), Fault> {
+    let offers: [&[&str]; 3] = [&HTTP, &[], &PROTOCOLS];
+    let mut offers = offers.into_iter().skip(usize::from(!is_http)).peekable();
+    while let Some(names) = offers.next() {
+        let ways = Tls12Resumption::SessionIdOrTickets;
+        let first = First::new(client, client.offer(names), ways).await?;
+        if !further::wants_protocols(&first.attempt) || offers.peek().is_none() {
+            return Ok((first, names));
+        }
+        // Its place may be needed by the next.
+        drop(first);
+    }
+    Err(Reason::LocalResources.because("no protocol was offered"))
 }
 
 /// What one handshake says, all else skipped. A handshake that the server ended for want of a client certificate says

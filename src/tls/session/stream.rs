@@ -114,7 +114,8 @@ impl Stream {
 
     /// Takes in what comes next. Whether anything came.
     async fn receive(&mut self) -> Result<bool, Fault> {
-        let mut buffer = [0; 8192];
+        // Not within the future, of which there are many, one in the other.
+        let mut buffer = vec![0; 8192];
         let length = self.connection.stream.read(&mut buffer).await.map_err(|error| broken(&error))?;
         if self.tls.is_handshaking() && self.received.len() < KEPT {
             self.received.extend_from_slice(&buffer[..length]);

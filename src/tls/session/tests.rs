@@ -132,12 +132,13 @@ async fn what_is_agreed_on_has_the_names_of_iana() {
 #[tokio::test]
 async fn names_of_protocols_are_offered_alone() {
     let (leaf, key) = identity("app.test");
+    // One that tells it all; one without SNI; one with the ticket; two of TLS 1.2; one for each other name.
     for (known, agreed, opened) in [
-        (&["h2", "http/1.1"][..], &["h2", "http/1.1"][..], 4),
-        (&["http/1.1"], &["http/1.1"], 4),
-        (&[], &[], 3),
+        (&["h2", "http/1.1"][..], &["h2", "http/1.1"][..], 6),
+        (&["http/1.1"], &["http/1.1"], 6),
+        (&[], &[], 5),
         // It refuses the first hello, which is made again without any name.
-        (&["imap"], &[], 4),
+        (&["imap"], &[], 6),
     ] {
         let mut config = config(certified(vec![leaf.clone()], &key), BOTH);
         config.alpn_protocols = known.iter().map(|name| name.as_bytes().to_vec()).collect();
@@ -152,20 +153,93 @@ async fn names_of_protocols_are_offered_alone() {
 async fn sessions_are_taken_up_where_the_server_allows_it() {
     let (leaf, key) = identity("app.test");
     type Change = fn(&mut ServerConfig);
-    let cases: [(usize, Change, (bool, bool), bool); 5] = [
-        (1, |_| {}, (true, true), false),
-        (1, |config| config.max_early_data_size = 1024, (true, true), true),
-        (1, |config| config.send_tls13_tickets = 0, (false, false), false),
-        (0, |_| {}, (true, false), false),
-        (0, |config| config.session_storage = Arc::new(NoServerSessionStorage {}), (false, false), false),
+    let tickets: Change = |config| {
+        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().unwrap();
+    };
+    // By id and ticket of TLS 1.2, and by ticket of TLS 1.3.
+    type Case<'a> = (&'a [&'static SupportedProtocolVersion], Change, [Option<bool>; 3], bool);
+    let cases: [Case<'_>; 9] = [
+        (&BOTH[1..], |_| {}, [None, None, Some(true)], false),
+        (&BOTH[1..], |config| config.max_early_data_size = 1024, [None, None, Some(true)], true),
+        (&BOTH[1..], |config| config.send_tls13_tickets = 0, [None, None, Some(false)], false),
+        (&BOTH[..1], |_| {}, [Some(true), Some(false), None], false),
+        (&BOTH[..1], tickets, [Some(true), Some(true), None], false),
+        (
+            &BOTH[..1],
+            |config| config.session_storage = Arc::new(NoServerSessionStorage {}),
+            [Some(false), Some(false), None],
+            false,
+        ),
+        (BOTH, |_| {}, [Some(true), Some(false), Some(true)], false),
+        (BOTH, tickets, [Some(true), Some(true), Some(true)], false),
+        (BOTH, |config| config.send_tls13_tickets = 0, [Some(true), Some(false), Some(false)], false),
     ];
-    for (version, change, (resumed, tickets), early_data) in cases {
-        let mut config = config(certified(vec![leaf.clone()], &key), &BOTH[version..=version]);
+    for (number, (versions, change, expected, early_data)) in cases.into_iter().enumerate() {
+        let mut config = config(certified(vec![leaf.clone()], &key), versions);
         change(&mut config);
         let session = seen(serve(config), Depth::Full, LONG, None).await.0.unwrap();
-        assert_eq!(session.resumption, Fact::Known(Resumption { resumed, tickets }));
-        assert_eq!(session.early_data, Fact::Known(early_data));
+        let ways = session.resumption.known().unwrap();
+        let known = [&ways.tls1_2_id, &ways.tls1_2_ticket, &ways.tls1_3_ticket];
+        let refused = known.iter().filter(|way| matches!(way, Fact::Skipped { .. })).count();
+        assert_eq!(known.map(|way| way.known().copied()), expected, "{number}: {ways:?}");
+        assert_eq!(refused, 3 - expected.iter().flatten().count(), "{number}: {ways:?}");
+        assert_eq!(session.early_data, Fact::Known(early_data), "{number}");
     }
+}
+
+#[tokio::test]
+async fn who_wants_to_hear_a_protocol_hears_it() {
+    let (leaf, key) = identity("app.test");
+    let demanding = |name: &str| {
+        let mut config = config(certified(vec![leaf.clone()], &key), BOTH);
+        config.alpn_protocols = vec![name.as_bytes().to_vec()];
+        listen(move |stream| {
+            let stream =
+                rustls::StreamOwned::new(ServerConnection::new(Arc::new(config.clone())).unwrap(), stream);
+            demand(stream);
+        })
+    };
+    for name in ["postgresql", "h2"] {
+        let session = seen(demanding(name), Depth::Full, LONG, None).await.0.unwrap();
+        assert_eq!(
+            (session.alpn.as_deref(), &session.without_sni),
+            (Some(name), &Fact::Known(WithoutSni::Same))
+        );
+        let ways = session.resumption.known().unwrap();
+        assert_eq!((&ways.tls1_2_id, &ways.tls1_3_ticket), (&Fact::Known(true), &Fact::Known(true)));
+    }
+}
+
+/// Shakes hands only with who names a protocol.
+fn demand(mut stream: rustls::StreamOwned<ServerConnection, TcpStream>) {
+    let mut hello = [0; 4096];
+    let length = stream.sock.peek(&mut hello).unwrap_or(0);
+    // The only extension with two bytes of its number, of its length, and of the length of its list that fit.
+    let names_some = hello[..length]
+        .windows(6)
+        .any(|bytes| matches!(bytes, [0, 16, 0, whole, 0, list] if *whole == list + 2));
+    if !names_some {
+        let _ = stream.sock.read(&mut hello);
+        let _ = stream.sock.write_all(b"\x15\x03\x03\0\x02\x02\x78");
+        return;
+    }
+    let _ = stream.read_to_end(&mut Vec::new());
+    stream.conn.send_close_notify();
+    let _ = stream.conn.complete_io(&mut stream.sock);
+}
+
+#[tokio::test]
+async fn a_header_that_cannot_be_asked_for_is_not_called_missing() {
+    let (leaf, key) = identity("app.test");
+    let mut config = config(certified(vec![leaf], &key), BOTH);
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let address = serve(config);
+    let dial = Dial::new((address, "app.test"), None, LONG, (8, Arc::new(Semaphore::new(8))));
+    let endpoint = Endpoint { http_path: Some("/".to_owned()), ..endpoint(address.port()) };
+    let session = observe(&dial, &endpoint, Depth::Full, None).await.unwrap();
+    let why = "only h2 is spoken here; the header is asked for with http/1.1";
+    assert_eq!(session.hsts, Fact::skipped(why));
+    assert_eq!(session.protocols, Fact::Known(vec!["h2".to_owned()]));
 }
 
 /// Demands a client certificate of this issuer.
@@ -187,11 +261,19 @@ fn demanding(versions: &[&'static SupportedProtocolVersion], of: &CertificateDer
 #[tokio::test]
 async fn who_demands_a_client_certificate_shows_its_own() {
     let (known, key) = identity("client");
-    for versions in [&BOTH[..1], &BOTH[1..]] {
+    for versions in [&BOTH[..1], &BOTH[1..], BOTH] {
         let address = demanding(versions, &known);
         let without = seen(address, Depth::Full, LONG, None).await.0.unwrap();
         assert!(without.asks_client_certificate && without.chain.len() == 1, "{without:?}");
-        let Fact::Unknown { unknown } = without.resumption else { panic!("{:?}", without.resumption) };
+        // TLS 1.3 shakes hands before it demands.
+        let unknown = match &without.resumption {
+            Fact::Known(Resumption { tls1_3_ticket: Fact::Unknown { unknown }, tls1_2_id, .. }) => {
+                assert_eq!(matches!(tls1_2_id, Fact::Unknown { .. }), versions.len() == 2, "{tls1_2_id:?}");
+                unknown
+            }
+            Fact::Unknown { unknown } => unknown,
+            other => panic!("{other:?}"),
+        };
         assert!(unknown.contains("the server sent the alert certificate_required"), "{unknown}");
         let identity = Arc::new(certified(vec![known.clone()], &key));
         let with = seen(address, Depth::Full, LONG, Some(identity)).await.0.unwrap();

@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::crypto::{
+    CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature,
+};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
@@ -51,7 +53,16 @@ impl Witness {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn note(&self, leaf: &CertificateDer<'_>, checked: Result<HandshakeSignatureValid, Error>) {
+    fn algorithms(&self) -> &WebPkiSupportedAlgorithms {
+        &self.provider.signature_verification_algorithms
+    }
+
+    /// Notes how the check of a signature came out, and lets the handshake go on.
+    fn note(
+        &self,
+        leaf: &CertificateDer<'_>,
+        checked: Result<HandshakeSignatureValid, Error>,
+    ) -> Result<HandshakeSignatureValid, Error> {
         let has_key = match checked {
             Ok(_) => Fact::Known(true),
             Err(error) => match rsa_bits(leaf) {
@@ -63,6 +74,7 @@ impl Witness {
             },
         };
         self.shown.lock().unwrap_or_else(PoisonError::into_inner).has_key = has_key;
+        Ok(HandshakeSignatureValid::assertion())
     }
 }
 
@@ -97,9 +109,7 @@ impl ServerCertVerifier for Witness {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        self.note(leaf, verify_tls12_signature(message, leaf, signed, algorithms));
-        Ok(HandshakeSignatureValid::assertion())
+        self.note(leaf, verify_tls12_signature(message, leaf, signed, self.algorithms()))
     }
 
     fn verify_tls13_signature(
@@ -108,13 +118,11 @@ impl ServerCertVerifier for Witness {
         leaf: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.provider.signature_verification_algorithms;
-        self.note(leaf, verify_tls13_signature(message, leaf, signed, algorithms));
-        Ok(HandshakeSignatureValid::assertion())
+        self.note(leaf, verify_tls13_signature(message, leaf, signed, self.algorithms()))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        let mut schemes = self.provider.signature_verification_algorithms.supported_schemes();
+        let mut schemes = self.algorithms().supported_schemes();
         schemes.extend(UNCHECKED);
         schemes
     }

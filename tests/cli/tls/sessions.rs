@@ -65,17 +65,21 @@ fn one_connection_tells_what_was_negotiated() {
 #[test]
 fn sessions_are_taken_up_as_the_server_allows() {
     let home = Home::new();
-    let cases: [(&[&str], bool, bool); 5] = [
-        (&["-tls1_3"], true, true),
-        (&["-tls1_3", "-num_tickets", "0"], false, false),
-        (&["-tls1_2"], true, true),
-        (&["-tls1_2", "-no_ticket"], true, false),
-        (&["-tls1_2", "-no_ticket", "-no_cache"], false, false),
+    // By id and ticket of TLS 1.2, and by ticket of TLS 1.3.
+    let cases: [(&[&str], [Option<bool>; 3]); 7] = [
+        (&[], [Some(true); 3]),
+        (&["-no_ticket"], [Some(true), Some(false), Some(true)]),
+        (&["-tls1_3"], [None, None, Some(true)]),
+        (&["-tls1_3", "-num_tickets", "0"], [None, None, Some(false)]),
+        (&["-tls1_2"], [Some(true), Some(true), None]),
+        (&["-tls1_2", "-no_ticket"], [Some(true), Some(false), None]),
+        (&["-tls1_2", "-no_ticket", "-no_cache"], [Some(false), Some(false), None]),
     ];
-    for (args, resumed, tickets) in cases {
+    for (args, expected) in cases {
         let server = openssl(&home, &[args, &["-www"]].concat());
         let negotiated = negotiated(server.port, &[]);
-        assert_eq!(negotiated["resumption"], json!({"resumed": resumed, "tickets": tickets}), "{args:?}");
+        let ways = ["tls1_2_id", "tls1_2_ticket", "tls1_3_ticket"].map(|way| &negotiated["resumption"][way]);
+        assert_eq!(ways.map(Value::as_bool), expected, "{args:?}: {ways:?}");
         assert_eq!(negotiated["early_data"], false);
     }
 }
@@ -144,6 +148,16 @@ fn names_that_the_server_refuses_are_not_insisted_on() {
     assert_eq!(negotiated(server.port, &[])["protocols"], json!(["http/1.1"]));
     let server = openssl(&home, &["-www", "-alpn", "imap"]);
     assert_eq!(negotiated(server.port, &[])["protocols"], json!([]));
+}
+
+#[test]
+fn a_header_that_cannot_be_asked_for_is_skipped() {
+    let server = openssl(&Home::new(), &["-www", "-alpn", "h2"]);
+    let report = check(&format!("https://localhost:{}", server.port), &[]);
+    let finding = report["findings"].as_array().unwrap().iter().find(|finding| finding["id"] == "http.hsts");
+    let finding = finding.unwrap_or_else(|| panic!("{report}"));
+    assert_eq!(finding["status"], "skip");
+    assert_eq!(finding["actual"], "only h2 is spoken here; the header is asked for with http/1.1");
 }
 
 #[test]
