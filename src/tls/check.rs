@@ -173,14 +173,21 @@ async fn one(plan: &Plan, target: &Target, everywhere: Arc<Semaphore>) -> Vec<Ch
     }
 }
 
-/// Reads files where it holds nobody up.
-async fn read(path: PathBuf, password: Option<String>) -> Result<Vec<files::Bundle>, files::FileError> {
+/// Reads files where it holds nobody up, within the time of a step: a pipe may never say a word, and a password may be
+/// made to take for ever.
+async fn read(
+    path: PathBuf,
+    password: Option<String>,
+    limit: Duration,
+) -> Result<Vec<files::Bundle>, files::FileError> {
     let (shown, reading) = (path.clone(), move || files::read(&path, password.as_deref()));
-    let ended = |error| files::FileError::Read(shown, std::io::Error::other(error));
-    tokio::task::spawn_blocking(reading).await.map_err(ended)?
+    let unread = |error| files::FileError::Read(shown.clone(), error);
+    let late = |_| unread(io::Error::other(format!("it took longer than {}", units::Duration(limit))));
+    let read = tokio::time::timeout(limit, tokio::task::spawn_blocking(reading)).await.map_err(late)?;
+    read.map_err(|ended| unread(io::Error::other(ended)))?
 }
 
-/// Every address at once, or the first that a connection reaches.
+/// Every address, or those up to the first that a connection reaches.
 async fn endpoint_at(
     plan: &Plan,
     target: &Target,
@@ -193,12 +200,11 @@ async fn endpoint_at(
         let limits = (plan.max_conns, everywhere.clone());
         let dial = Dial::new((*address, endpoint.name()), endpoint.starttls, plan.timeout, limits);
         let checked = at_address(plan, target, endpoint, *address, &dial).await;
-        let reached = checked.observed.session.is_some() || checked.observed.protocol.is_some();
         if plan.all_addresses {
             last.push(checked);
         } else {
             last = vec![checked];
-            if reached {
+            if dial.has_reached() {
                 break;
             }
         }

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -29,6 +29,7 @@ struct Way {
     here: Arc<Semaphore>,
     everywhere: Arc<Semaphore>,
     opened: AtomicU64,
+    reached: AtomicBool,
 }
 
 /// A connection on which TLS may begin; while it lives it counts against the limits.
@@ -49,7 +50,8 @@ impl Dial {
         (here, everywhere): (usize, Arc<Semaphore>),
     ) -> Dial {
         let (host, here) = (host.to_owned(), Arc::new(Semaphore::new(here)));
-        let way = Way { address, starttls, host, timeout, here, everywhere, opened: AtomicU64::new(0) };
+        let (opened, reached) = (AtomicU64::new(0), AtomicBool::new(false));
+        let way = Way { address, starttls, host, timeout, here, everywhere, opened, reached };
         Dial { way: Arc::new(way) }
     }
 
@@ -71,6 +73,7 @@ impl Dial {
             Ok(Err(error)) => return Err(refused(&error, way.address)),
             Ok(Ok(stream)) => stream,
         };
+        way.reached.store(true, Ordering::Relaxed);
         // Small messages that must not wait for each other.
         let _ = stream.set_nodelay(true);
         if let Some(kind) = way.starttls {
@@ -83,6 +86,12 @@ impl Dial {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.way.timeout
+    }
+
+    /// Whether any connection came about, whatever was said on it.
+    #[must_use]
+    pub fn has_reached(&self) -> bool {
+        self.way.reached.load(Ordering::Relaxed)
     }
 
     /// Connections that were begun until now.

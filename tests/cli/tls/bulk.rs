@@ -93,6 +93,25 @@ fn every_address_of_a_name_is_checked() {
 }
 
 #[test]
+fn an_address_where_nobody_listens_gives_way_to_the_next() {
+    let server = Server::start(&["--tls", "self-signed", "--listen", "127.0.0.2:0"]);
+    let port = server.address().port();
+    let target = format!("https://two.example:{port}");
+    let given = format!("two.example:{port}:127.0.0.3,127.0.0.2,127.0.0.4");
+    for depth in [&["--fast"][..], &[]] {
+        let args = ["tls", "check", &target, "--resolve", &given, "--json"];
+        let document = run(&[&args[..], depth].concat()).json();
+        let targets = document["data"]["targets"].as_array().expect("targets");
+        assert_eq!(targets.len(), 1, "{targets:?}");
+        assert_eq!(targets[0]["address"], format!("127.0.0.2:{port}"));
+        assert!(targets[0]["observed"]["negotiated"].is_object(), "{targets:?}");
+    }
+    let nobody = format!("two.example:{port}:127.0.0.3,127.0.0.4");
+    let run = run(&["tls", "check", &target, "--resolve", &nobody, "--json"]);
+    assert_eq!((run.code, &run.json()["data"]["targets"][0]["status"]), (Some(3), &"error".into()));
+}
+
+#[test]
 fn an_interrupted_check_tells_what_it_has_and_keeps_nothing() {
     let directory = tempfile::tempdir().expect("a directory");
     let save = directory.path().join("base.json");
