@@ -2,6 +2,7 @@
 //!
 //! Refuses to let one target hold up another: each has its own time.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -25,11 +26,12 @@ use super::target::{Endpoint, Place, Target};
 use super::threshold::Threshold;
 use crate::http::lookup::Overrides;
 use crate::reason::{Fault, Reason};
+use crate::units;
 
 /// Files that connections of all targets together may take.
 const CONNECTIONS: usize = 512;
 /// Targets that are checked at a time.
-const TARGETS: usize = 64;
+const TARGETS: usize = 256;
 
 /// What is checked, and against what.
 #[derive(Clone, Debug)]
@@ -156,7 +158,7 @@ fn settled(plan: &Plan, checked: Checked) -> Checked {
 
 async fn one(plan: &Plan, target: &Target, everywhere: Arc<Semaphore>) -> Vec<Checked> {
     match &target.place {
-        Place::File(path) => match read(path.clone(), plan.password.clone()).await {
+        Place::File(path) => match read(path.clone(), plan.password.clone(), plan.timeout).await {
             Ok(bundles) => {
                 let mut checked = Vec::with_capacity(bundles.len());
                 for bundle in &bundles {
@@ -223,11 +225,11 @@ async fn at_address(
     let probed = async {
         match plan.depth {
             Depth::Fast => Protocol::skipped("--fast looks at one connection only"),
-            Depth::Full => prober::enumerate(dial, endpoint.sni()).await,
+            Depth::Full => Box::pin(prober::enumerate(dial, endpoint.sni())).await,
         }
     };
     let (session, protocol) =
-        tokio::join!(session::observe(dial, endpoint, plan.depth, plan.identity.clone()), probed);
+        tokio::join!(Box::pin(session::observe(dial, endpoint, plan.depth, plan.identity.clone())), probed);
     let mut findings = Vec::new();
     let (session, chain) = match session {
         Ok(session) => {

@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 
 use rcgen::{
-    CertificateParams, CertificateRevocationListParams, CrlDistributionPoint, CustomExtension, Issuer,
-    KeyIdMethod, RevokedCertParams, SerialNumber, date_time_ymd,
+    CertificateParams, CertificateRevocationList, CertificateRevocationListParams, CrlDistributionPoint,
+    CustomExtension, Issuer, KeyIdMethod, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 
 use super::issued::{
@@ -185,8 +185,12 @@ fn an_issuer_that_cannot_be_fetched_is_an_error_beside_the_failure() {
 }
 
 fn list(issuer: &Made, serials: &[u8]) -> Vec<u8> {
-    let revoked = |serial: &u8| RevokedCertParams {
-        serial_number: SerialNumber::from(vec![*serial]),
+    listed(issuer, serials.iter().map(|serial| vec![*serial])).der().to_vec()
+}
+
+fn listed(issuer: &Made, serials: impl Iterator<Item = Vec<u8>>) -> CertificateRevocationList {
+    let revoked = |serial: Vec<u8>| RevokedCertParams {
+        serial_number: SerialNumber::from(serial),
         revocation_time: date_time_ymd(2026, 5, 10),
         reason_code: None,
         invalidity_date: None,
@@ -196,11 +200,10 @@ fn list(issuer: &Made, serials: &[u8]) -> Vec<u8> {
         next_update: date_time_ymd(2026, 7, 1),
         crl_number: SerialNumber::from(vec![1]),
         issuing_distribution_point: None,
-        revoked_certs: serials.iter().map(revoked).collect(),
+        revoked_certs: serials.map(revoked).collect(),
         key_identifier_method: KeyIdMethod::Sha256,
     };
-    let signed = params.signed_by(&Issuer::from_params(&issuer.params, &issuer.key));
-    signed.expect("a list").der().to_vec()
+    params.signed_by(&Issuer::from_params(&issuer.params, &issuer.key)).expect("a list")
 }
 
 #[test]
@@ -236,6 +239,36 @@ fn a_revoked_certificate_is_found_on_the_list_that_it_names_or_that_is_given() {
             "{run:?}"
         );
     }
+}
+
+/// As large as those of large authorities, and one byte larger.
+#[test]
+fn a_list_is_read_to_its_last_entry_or_not_at_all() {
+    const LARGEST: usize = 32 << 20;
+    let (http, served) = late();
+    let root = made(None, authority("Root"));
+    let mut params = server("a.example");
+    params.serial_number = Some(SerialNumber::from(vec![7]));
+    params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![http.url("/list.crl")] }];
+    let leaf = made(Some(&root), params);
+    let others = (1..=20_000_u32).map(|serial| [&[1; 15][..], &serial.to_be_bytes()].concat());
+    let list = listed(&root, others.chain([vec![7]])).pem().expect("PEM");
+    // Text may stand before what is PEM.
+    let body = |size: usize| [vec![b'\n'; size - list.len()], list.clone().into_bytes()].concat();
+    served.set(body(LARGEST)).expect("set once");
+    let run = asked(&[&leaf], &root, &["--crl"]);
+    assert_eq!((wrong(&run), run.code), (vec!["fail cert.revoked leaf".to_owned()], Some(1)));
+    let too_large = body(LARGEST + 1);
+    let http = Server::http(move |_, _: &str| {
+        let head = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n";
+        [&head[..], &too_large].concat()
+    });
+    let mut params = server("a.example");
+    params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![http.url("/list.crl")] }];
+    let run = asked(&[&made(Some(&root), params)], &root, &["--crl"]);
+    assert_eq!((wrong(&run), run.code), (vec!["error revocation chain".to_owned()], Some(3)));
+    let actual = findings(&run, "revocation")[0]["actual"].as_str().expect("a text").to_owned();
+    assert!(actual.ends_with("more than 32768 KiB"), "{actual}");
 }
 
 #[test]

@@ -1,8 +1,11 @@
 //! Certificates and keys in files.
 
+use std::io::Write;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use super::issued::{self, bad, chain, check, findings, openssl, targets, write};
+use crate::support::Run;
 
 fn text(path: &Path) -> &str {
     path.to_str().expect("UTF-8")
@@ -15,6 +18,13 @@ fn place(chain: &issued::Chain) -> (tempfile::TempDir, String) {
     (directory, root.to_str().expect("UTF-8").to_owned())
 }
 
+/// A file in PKCS#12 of `full.pem` and `key.pem`, opened by `secret`.
+fn pkcs12(directory: &Path, name: &str, args: &[&str]) {
+    let words =
+        ["pkcs12", "-export", "-in", "full.pem", "-inkey", "key.pem", "-passout", "pass:secret", "-out"];
+    openssl(directory, &[&words[..], &[name], args].concat());
+}
+
 #[test]
 fn every_format_holds_the_same_chain() {
     let chain = chain("a.example");
@@ -24,35 +34,8 @@ fn every_format_holds_the_same_chain() {
     let key = write(at, "key.pem", chain.leaf.key.serialize_pem());
     // The name says nothing: what is in it counts.
     let both = write(at, "both.der", format!("{}{}", chain.leaf.key.serialize_pem(), chain.full()));
-    openssl(
-        at,
-        &[
-            "pkcs12",
-            "-export",
-            "-in",
-            "full.pem",
-            "-inkey",
-            "key.pem",
-            "-out",
-            "new.pem",
-            "-passout",
-            "pass:secret",
-        ],
-    );
-    let old = ["-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES", "-macalg", "sha1"];
-    let export = [
-        "pkcs12",
-        "-export",
-        "-in",
-        "full.pem",
-        "-inkey",
-        "key.pem",
-        "-out",
-        "old.p12",
-        "-passout",
-        "pass:secret",
-    ];
-    openssl(at, &[&export[..], &old].concat());
+    pkcs12(at, "new.pem", &[]);
+    pkcs12(at, "old.p12", &["-keypbe", "PBE-SHA1-3DES", "-certpbe", "PBE-SHA1-3DES", "-macalg", "sha1"]);
     openssl(at, &["crl2pkcs7", "-nocrl", "-certfile", "full.pem", "-outform", "DER", "-out", "full.p7b"]);
     openssl(at, &["ec", "-in", "key.pem", "-out", "sec1.pem"]);
     openssl(at, &["pkcs8", "-topk8", "-nocrypt", "-in", "key.pem", "-outform", "DER", "-out", "key.der"]);
@@ -177,37 +160,12 @@ fn what_cannot_be_read_is_an_error_and_says_why() {
     let at = directory.path();
     write(at, "full.pem", chain.full());
     write(at, "key.pem", chain.leaf.key.serialize_pem());
-    openssl(
-        at,
-        &[
-            "pkcs12",
-            "-export",
-            "-in",
-            "full.pem",
-            "-inkey",
-            "key.pem",
-            "-out",
-            "a.p12",
-            "-passout",
-            "pass:secret",
-        ],
-    );
-    openssl(at, &["pkcs8", "-topk8", "-in", "key.pem", "-out", "locked.pem", "-passout", "pass:secret"]);
-    openssl(
-        at,
-        &[
-            "pkcs8",
-            "-topk8",
-            "-in",
-            "key.pem",
-            "-outform",
-            "DER",
-            "-out",
-            "locked.der",
-            "-passout",
-            "pass:secret",
-        ],
-    );
+    pkcs12(at, "a.p12", &[]);
+    for (form, name) in [("PEM", "locked.pem"), ("DER", "locked.der")] {
+        let words =
+            ["pkcs8", "-topk8", "-in", "key.pem", "-passout", "pass:secret", "-outform", form, "-out", name];
+        openssl(at, &words);
+    }
     openssl(at, &["ec", "-aes128", "-in", "key.pem", "-out", "legacy.pem", "-passout", "pass:secret"]);
     write(at, "empty", "");
     write(at, "text", "no certificate");
@@ -243,6 +201,73 @@ fn what_cannot_be_read_is_an_error_and_says_why() {
     let run = check(&[text(&both), "--ca", &ca]);
     assert_eq!((run.code, bad(&targets(&run)[0])), (Some(3), vec!["error file.readable file".to_owned()]));
     assert_eq!(findings(&run, "chain.untrusted")[0]["status"], "pass");
+}
+
+/// Who wants a password to be slow to try is believed up to a million rounds; beyond that it is meant to be slow for us.
+#[test]
+fn a_file_that_takes_for_ever_to_open_is_not_opened() {
+    let chain = chain("a.example");
+    let (directory, ca) = place(&chain);
+    let at = directory.path();
+    write(at, "full.pem", chain.full());
+    write(at, "key.pem", chain.leaf.key.serialize_pem());
+    let password = write(at, "password", "secret\n");
+    pkcs12(at, "key.p12", &["-nomaciter", "-iter", "1000001"]);
+    pkcs12(at, "mac.p12", &[]);
+    let bomb = with_mac_rounds(&std::fs::read(at.join("mac.p12")).expect("a file"), i32::MAX);
+    write(at, "mac.p12", bomb);
+    for name in ["key.p12", "mac.p12"] {
+        let path = at.join(name);
+        let run = check(&[text(&path), "--ca", &ca, "--password-file", text(&password), "--timeout", "20s"]);
+        assert_eq!(run.code, Some(3), "{name}: {run:?}");
+        let actual = targets(&run)[0]["findings"][0]["actual"].as_str().expect("a text").to_owned();
+        assert!(actual.contains("not PKCS#12 that can be opened"), "{name}: {actual}");
+    }
+    // Slow, but not too slow to be believed: then it has the time of a step.
+    pkcs12(at, "slow.p12", &["-iter", "1000000"]);
+    let path = at.join("slow.p12");
+    let run = check(&[text(&path), "--ca", &ca, "--password-file", text(&password), "--timeout", "1ms"]);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    let actual = targets(&run)[0]["findings"][0]["actual"].as_str().expect("a text").to_owned();
+    assert!(actual.ends_with("it took longer than 1ms"), "{actual}");
+}
+
+/// The same file with another number of rounds for its MAC, which is the last number of all.
+fn with_mac_rounds(file: &[u8], rounds: i32) -> Vec<u8> {
+    let integer = |number: i32| [&[2, 4][..], &number.to_be_bytes()].concat();
+    let (start, old) = file.split_at(file.len() - 4);
+    assert_eq!(old, [2, 2, 8, 0], "2048 rounds");
+    let mut changed = [start, &integer(rounds)].concat();
+    // Two bytes more, in the sequence around the MAC and in that around all.
+    let last = (start.len() - 100..start.len())
+        .find(|at| file[*at] == 0x30 && at + 2 + usize::from(file[at + 1]) == file.len());
+    changed[last.expect("a short sequence at the end") + 1] += 2;
+    assert_eq!(file[..2], [0x30, 0x82]);
+    let length = u16::from_be_bytes([file[2], file[3]]) + 2;
+    changed[2..4].copy_from_slice(&length.to_be_bytes());
+    changed
+}
+
+#[test]
+fn a_pipe_is_read_and_one_that_says_nothing_is_given_up() {
+    let chain = chain("a.example");
+    let (directory, ca) = place(&chain);
+    let at = directory.path();
+    let (silent, full) = (at.join("silent"), write(at, "full.pem", chain.full()));
+    assert!(Command::new("mkfifo").arg(&silent).status().expect("mkfifo runs").success());
+    let run = check(&[text(&silent), text(&full), "--ca", &ca, "--timeout", "300ms"]);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    let found = targets(&run);
+    assert_eq!((bad(&found[0]), bad(&found[1])), (vec!["error file.readable file".to_owned()], vec![]));
+    let actual = found[0]["findings"][0]["actual"].as_str().expect("a text");
+    assert!(actual.ends_with("it took longer than 300ms"), "{actual}");
+    // As with `<(...)` in a shell.
+    let mut command = crate::support::hardy();
+    command.args(["tls", "check", "--json", "--at", issued::NOW, "/dev/stdin", "--ca", &ca]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("hardy runs");
+    child.stdin.take().expect("a pipe").write_all(chain.full().as_bytes()).expect("it reads");
+    let run: Run = child.wait_with_output().expect("it ends").into();
+    assert_eq!((run.code, bad(&targets(&run)[0])), (Some(0), vec![]), "{run:?}");
 }
 
 #[test]
