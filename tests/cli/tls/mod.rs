@@ -5,6 +5,7 @@ mod bulk;
 mod certificates;
 mod files;
 mod issued;
+mod limits;
 mod output;
 mod peers;
 mod protocol;
