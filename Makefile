@@ -35,6 +35,7 @@ test:
 		sslscan testssl:testssl.sh setpriv:util-linux nginx:nginx-light redis-server dnsmasq:dnsmasq-base \
 		/usr/lib/postfix/sbin/master:postfix '/usr/lib/postgresql/*/bin/postgres:postgresql' \
 		/usr/lib/dovecot/imap-login:dovecot-imapd /usr/lib/dovecot/pop3-login:dovecot-pop3d \
+		/usr/lib/dovecot/submission-login:dovecot-submissiond \
 		mariadbd:mariadb-server-core slapd vsftpd prosody
 	@tests/setup/etcd-3.5
 	$(CARGO) fmt --check

@@ -62,7 +62,7 @@ anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
 ";
 
-fn dovecot(home: &Home, protocol: &str) -> Real {
+fn dovecot(home: &Home, protocol: &str, more: &str) -> Real {
     Real::start(|port| {
         let user = if is_root() { "nobody".to_owned() } else { whoami("-un") };
         let group = if is_root() { "nogroup".to_owned() } else { whoami("-gn") };
@@ -77,6 +77,7 @@ default_login_user = {user}
 ssl_cert = <HOME/cert.pem
 ssl_key = <HOME/key.pem
 listen = 127.0.0.1
+{more}
 passdb {{
   driver = static
   args = nopassword=y
@@ -107,9 +108,10 @@ fn whoami(what: &str) -> String {
 }
 
 #[test]
-fn imap_and_pop3_of_dovecot() {
+fn smtp_imap_and_pop3_of_dovecot() {
+    begins("smtp", &dovecot(&Home::new(), "submission", "submission_relay_host = 127.0.0.1"));
     for protocol in ["imap", "pop3"] {
-        begins(protocol, &dovecot(&Home::new(), protocol));
+        begins(protocol, &dovecot(&Home::new(), protocol, ""));
     }
 }
 
