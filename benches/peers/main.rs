@@ -17,6 +17,7 @@ mod scale;
 mod serve;
 mod startup;
 mod tls;
+mod tls_fleet;
 
 /// One comparison.
 struct Row {
@@ -124,6 +125,9 @@ fn main() {
     println!("|---|---|---|");
     if wanted("scale") {
         scale::print();
+    }
+    if wanted("tls_fleet") {
+        tls_fleet::print();
     }
     if wanted("lock") {
         lock::print_queues();

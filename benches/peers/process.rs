@@ -57,6 +57,20 @@ pub fn status(pid: u32, line: &str) -> f64 {
     found.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1024.0
 }
 
+/// The JSON document that a command prints, and its peak resident MiB.
+pub fn report_and_peak(command: &mut Command) -> (serde_json::Value, f64) {
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut stdout = child.stdout.take().expect("stdout is piped");
+    let mut first = [0; 1];
+    // The report begins when all work is done: the process has had its peak, and still runs.
+    stdout.read_exact(&mut first).expect("a report");
+    let peak = status(child.id(), "VmHWM:");
+    let mut document = first.to_vec();
+    stdout.read_to_end(&mut document).expect("a report");
+    child.wait().expect("it ends");
+    (serde_json::from_slice(&document).expect("JSON"), peak)
+}
+
 /// Seconds of processor time that a command used on the second core, and what it printed.
 pub fn cpu_of(command: &[&str]) -> (f64, String) {
     let mut child =

@@ -3,10 +3,10 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::process::{Server, free_port, hardy, status};
+use super::process::{Server, free_port, hardy, report_and_peak};
 
 const CONNECTIONS: usize = 10_000;
 const TARGETS: usize = 1_000;
@@ -95,20 +95,10 @@ fn many_targets() -> (f64, f64) {
         port,
     );
     let path = config_of_targets(&address);
-    let mut child = Command::new(hardy())
-        .args(["--config", &path, "--json", "probe", "--timeout", "10s"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("hardy runs");
-    let mut stdout = child.stdout.take().expect("stdout is piped");
-    let mut first = [0; 1];
-    // The report begins when all work is done: the process has had its peak, and still runs.
-    stdout.read_exact(&mut first).expect("a report");
-    let peak = status(child.id(), "VmHWM:");
-    let mut document = first.to_vec();
-    stdout.read_to_end(&mut document).expect("a report");
-    assert!(child.wait().expect("it ends").success());
-    let document: serde_json::Value = serde_json::from_slice(&document).expect("JSON");
+    let mut command = Command::new(hardy());
+    let command = command.args(["--config", &path, "--json", "probe", "--timeout", "10s"]);
+    let (document, peak) = report_and_peak(command);
+    assert_eq!(document["verdict"], "good");
     let targets = document["data"]["targets"].as_array().expect("targets");
     assert_eq!(targets.len(), TARGETS);
     let slowest = targets.iter().filter_map(|t| t["last"]["latency_us"].as_f64()).fold(0.0, f64::max);
