@@ -14,7 +14,7 @@ BUILDS := cc:build-essential protoc:protobuf-compiler /usr/include/google/protob
 help:
 	@echo 'make demo       build the release binary and run the story: a server fails, a breaker copes; a lock'
 	@echo 'make test       formatting, lints, docs, unit tests, black-box tests, man pages, completions'
-	@echo 'make soak       locks under random kills and stops, ten minutes; breakers in 100000 schedules; SEED=N repeats the faults'
+	@echo 'make soak       locks under random kills and stops; 64 processes on one breaker; breakers in 100000 schedules; SEED=N repeats the faults'
 	@echo 'make fuzz       garbage for the readers of answers: HTTP/1.1, TLS; SECONDS=N says for how long each'
 	@echo 'make bench      ratios against the tools that one would use instead'
 	@echo 'make install    binary, man pages and completions below PREFIX ($(PREFIX))'
@@ -43,12 +43,13 @@ test:
 	RUSTDOCFLAGS='-D warnings -A rustdoc::private-intra-doc-links' $(CARGO) doc --locked --no-deps --document-private-items --quiet
 	$(CARGO) test --locked
 
-# At most ten minutes, after the build.
+# A quarter of an hour, after the build.
 soak:
 	@tests/setup/install $(BUILDS) etcd:etcd-server etcdctl:etcd-client
 	HARDY_SOAK_ACQUISITIONS=10000 $(if $(SEED),HARDY_SOAK_SEED=$(SEED)) \
 		$(CARGO) test --locked --profile soak --test cli -- lock::soak --nocapture --test-threads 1
-	HARDY_SOAK_SCHEDULES=100000 $(CARGO) test --locked --profile soak --lib -- breaker::tests::schedule
+	HARDY_SOAK_HAMMER=60 $(CARGO) test --locked --profile soak --test cli -- breaker::hammer --nocapture --test-threads 1
+	HARDY_SOAK_SCHEDULES=100000 $(CARGO) test --locked --profile soak --lib -- breaker::tests::schedule circuit::tests::whatever
 
 bench:
 	@tests/setup/install $(BUILDS) wrk nginx:nginx-light go:golang-go etcdctl:etcd-client etcd:etcd-server taskset:util-linux \

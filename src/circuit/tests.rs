@@ -290,8 +290,16 @@ fn recovers(world: &World, terms: &Terms, host: &'static str) {
     assert_eq!(world.phase(), Phase::Closed, "{host}: {:?}", world.record());
 }
 
+/// How many: each of them costs as much as hundreds of the schedules of the breaker alone, of which `make soak` tries a
+/// hundred thousand.
+#[expect(clippy::disallowed_methods, reason = "a setting of this test")]
+fn cases() -> u32 {
+    let schedules = std::env::var("HARDY_SOAK_SCHEDULES").ok().and_then(|count| count.parse::<u32>().ok());
+    schedules.map_or(100, |count| count / 50)
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(100))]
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
 
     #[test]
     fn whatever_dies_when_it_recovers_and_every_call_is_somewhere(ops in ops(), quorum in 1_u32..3, at_once in 1_u32..5) {

@@ -1,6 +1,7 @@
 //! `hardy breaker`, in every store.
 
 mod faults;
+mod hammer;
 mod operators;
 mod run;
 mod shared;
