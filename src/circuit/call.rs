@@ -207,7 +207,9 @@ pub(super) fn changed<T>(
     let damaged = bytes.is_some() && found.is_none();
     let mut record = found.unwrap_or_else(|| Record::new(caller));
     let (once, value) = make(&mut record, caller);
-    Step::Put { bytes: record.bytes(), aside: damaged, once, value: (value, damaged) }
+    // What an operator decided is not forgotten.
+    let lasting = record.forced.is_some();
+    Step::Put { bytes: record.bytes(), aside: damaged, once, lasting, value: (value, damaged) }
 }
 
 /// What others call this member.

@@ -19,6 +19,8 @@ pub enum Step<T> {
         aside: bool,
         /// Whether it matters so little that in a store of many it is tried once, whatever comes of it.
         once: bool,
+        /// Whether it matters so much that on this host it is to be there after a loss of power, too.
+        lasting: bool,
         /// For whoever asked.
         value: T,
     },

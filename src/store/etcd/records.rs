@@ -67,7 +67,7 @@ impl Records {
         for tries in 1_u32.. {
             let (bytes, aside, once, value) = match step(before.bytes.as_deref()) {
                 Step::Keep(value) => return Ok((value, before)),
-                Step::Put { bytes, aside, once, value } => (bytes, aside, once, value),
+                Step::Put { bytes, aside, once, value, lasting: _ } => (bytes, aside, once, value),
             };
             let aside = before.bytes.take().filter(|_| aside);
             let txn = self.swap(name, before.revision, &bytes, aside);

@@ -106,11 +106,13 @@ impl Access {
     /// # Errors
     /// As unlink(2) and open(2).
     pub fn draft(&self, path: &Path) -> io::Result<File> {
-        match fs::remove_file(path) {
-            Err(missing) if missing.kind() == ErrorKind::NotFound => {}
-            removed => removed?,
+        match self.create(path) {
+            Err(used) if used.kind() == ErrorKind::AlreadyExists => {
+                fs::remove_file(path)?;
+                self.create(path)
+            }
+            other => other,
         }
-        self.create(path)
     }
 
     fn create(&self, path: &Path) -> io::Result<File> {

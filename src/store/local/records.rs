@@ -2,11 +2,15 @@
 //! `guard=NAME`. A process that is killed at any moment leaves the old record or the new one.
 //!
 //! Nothing is flushed to the disk: a record tells of the last seconds, and after a loss of power they are over. A file
-//! that such a loss has damaged is put aside by whoever reads it.
+//! that such a loss has damaged is put aside by whoever reads it. What is to last is renamed, which makes most file
+//! systems write its bytes before its name.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
-use std::path::PathBuf;
+use std::io::{self, ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::super::{Error, Step};
 use super::{Access, Directory, Guard, Settings, Watch, WatchFlags, anchor, failed, open};
@@ -68,11 +72,11 @@ impl Records {
         })??;
         match step(self.read(name)?.as_deref()) {
             Step::Keep(value) => Ok(value),
-            Step::Put { bytes, aside, value, once: _ } => {
+            Step::Put { bytes, aside, value, once: _, lasting } => {
                 if aside {
                     self.put_aside(name)?;
                 }
-                self.replace(name, &bytes, access)?;
+                self.replace(name, &bytes, lasting, access)?;
                 Ok(value)
             }
         }
@@ -91,11 +95,11 @@ impl Records {
         }
     }
 
-    fn replace(&self, name: &str, bytes: &[u8], access: &Access) -> Result<(), Error> {
+    fn replace(&self, name: &str, bytes: &[u8], lasting: bool, access: &Access) -> Result<(), Error> {
         let (draft, path) = (self.file("draft", name), self.file("record", name));
         let write = |mut file: File| file.write_all(bytes);
-        let written = access.draft(&draft).and_then(write).and_then(|()| fs::rename(&draft, &path));
-        written.map_err(|e| failed("write", &path, e))
+        let place = || if lasting { fs::rename(&draft, &path) } else { swap(&draft, &path) };
+        access.draft(&draft).and_then(write).and_then(|()| place()).map_err(|e| failed("write", &path, e))
     }
 
     fn put_aside(&self, name: &str) -> Result<(), Error> {
@@ -134,6 +138,17 @@ impl Records {
     }
 }
 
+/// The same as to rename the draft, without what that costs: ext4 and others begin to write what replaces a file to the
+/// disk, and wait for the one that was replaced to be there. What was replaced is removed.
+fn swap(draft: &Path, path: &Path) -> io::Result<()> {
+    match renameat_with(CWD, draft, CWD, path, RenameFlags::EXCHANGE) {
+        Ok(()) => fs::remove_file(draft),
+        // There is nothing to replace, or the file system cannot.
+        Err(Errno::NOENT | Errno::INVAL | Errno::NOSYS) => fs::rename(draft, path),
+        Err(other) => Err(other.into()),
+    }
+}
+
 /// As a part of a file's name.
 fn encoded(name: &str) -> String {
     name.replace('%', "%25").replace('/', "%2F")
@@ -159,7 +174,7 @@ mod tests {
     }
 
     fn put(bytes: &[u8], aside: bool) -> Step<()> {
-        Step::Put { bytes: bytes.to_vec(), aside, once: false, value: () }
+        Step::Put { bytes: bytes.to_vec(), aside, once: false, lasting: false, value: () }
     }
 
     #[tokio::test]
@@ -179,6 +194,27 @@ mod tests {
         assert_eq!(records.read("z").unwrap().unwrap(), [1, 7]);
         records.update("z", soon(), |_| Step::Keep(())).await.unwrap();
         assert_eq!(records.read("z").unwrap().unwrap(), [1, 7]);
+    }
+
+    #[tokio::test]
+    async fn nothing_else_is_left_however_it_is_replaced() {
+        let home = tempfile::tempdir().unwrap();
+        let records = records(home.path());
+        for (number, lasting) in [true, false, false, true, false].into_iter().enumerate() {
+            let step = |_: Option<&[u8]>| Step::Put {
+                bytes: vec![number as u8],
+                aside: false,
+                once: false,
+                lasting,
+                value: (),
+            };
+            records.update("x", soon(), step).await.unwrap();
+            assert_eq!(records.read("x").unwrap().unwrap(), [number as u8]);
+            let mut files: Vec<_> =
+                fs::read_dir(&records.path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+            files.sort_unstable();
+            assert_eq!(files, ["guard=x", "record=x"]);
+        }
     }
 
     #[tokio::test]

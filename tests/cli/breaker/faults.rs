@@ -1,10 +1,14 @@
 //! What goes wrong: a caller dies at any moment, the store is down or does not answer, a record is damaged, a clock is
 //! an hour off.
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use super::{call, called, record, shown, state, trip};
+use crate::fixtures::Server;
 use crate::lock::store::Store;
 use crate::support::{Process, Run, wait_for};
 
@@ -37,6 +41,43 @@ fn a_store_that_does_not_answer_keeps_nobody_waiting_for_long() {
     let run = called(&store, &["--state-within", "500ms"], "echo works");
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), "works\n"), "{run:?}");
     store.etcd().unwrap().cont(0);
+}
+
+/// Passes everything on to that server and back, after a while.
+fn slow(server: String, delay: Duration) -> Server {
+    let pass_on = move |mut from: TcpStream, mut to: TcpStream| {
+        let mut bytes = [0; 16_384];
+        while let Ok(count @ 1..) = from.read(&mut bytes) {
+            std::thread::park_timeout(delay);
+            if to.write_all(&bytes[..count]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Write);
+    };
+    Server::start(move |client, _| {
+        let server = TcpStream::connect(&server).unwrap();
+        let (back, from) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        std::thread::spawn(move || pass_on(from, back));
+        pass_on(client, server);
+    })
+}
+
+#[test]
+fn a_slow_store_delays_calls_for_as_long_as_they_may_be_delayed() {
+    let store = Store::of(crate::etcd::Etcd::single());
+    let etcd = store.etcd().unwrap().endpoints();
+    let proxy = slow(etcd.trim_start_matches("http://").to_owned(), Duration::from_millis(60));
+    let through = |within: &str| -> Run {
+        let mut hardy = call(&store, &["--state-within", within], "echo works");
+        hardy.env("HARDY_STORE_ENDPOINTS", proxy.url("")).output().unwrap().into()
+    };
+    let patient = through("30s");
+    assert_eq!((patient.code, patient.stderr.as_str()), (Some(0), ""), "{patient:?}");
+    let hasty = through("50ms");
+    assert_eq!((hasty.code, hasty.stdout.as_str()), (Some(0), "works\n"), "{hasty:?}");
+    assert!(hasty.stderr.contains("x is called all the same, and not counted"), "{hasty:?}");
+    assert_eq!((&shown(&store)["requests"], &shown(&store)["lost"]), (&1.into(), &0.into()));
 }
 
 #[test]
@@ -97,7 +138,7 @@ fn a_caller_that_was_killed_frees_its_place_and_its_trial() {
 
 /// Kills hardy when it makes the system call of that number, counted from 1; whether it came so far.
 fn killed_at(store: &Store, number: usize, calls: &str) -> bool {
-    let hardy = call(store, &["--timeout", "1s", "--grace", "1ms"], "true");
+    let hardy = call(store, &QUICK, "true");
     let mut strace = Command::new("strace");
     strace.args(["-qq", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
     strace.args(["-e", &format!("inject={calls}:signal=KILL:when={number}")]);
@@ -116,11 +157,43 @@ fn killed_at(store: &Store, number: usize, calls: &str) -> bool {
     }
 }
 
+/// A lease of two seconds, and a cooldown of none.
+const QUICK: [&str; 6] = ["--timeout", "1s", "--grace", "1ms", "--cooldown", "1ms"];
+
+#[test]
+fn a_trial_that_is_killed_at_any_step_keeps_nobody_out_for_long() {
+    Store::each(|store| {
+        // Before, between and after the two changes of the record, and around the command.
+        let steps: &[&str] = match store.etcd() {
+            None => &["flock", "renameat2", "clone3", "wait4"],
+            Some(_) => &["writev", "sendto", "clone3"],
+        };
+        let mut killed = 0;
+        for calls in steps {
+            for number in 1.. {
+                assert_eq!(called(store, &["--volume", "1", "--cooldown", "1ms"], "exit 1").code, Some(1));
+                assert_eq!(state(store), "open");
+                let hit = killed_at(store, number, calls);
+                // The lease of the dead, at most; then one trial is enough.
+                wait_for("a call to be let through", || {
+                    (called(store, &QUICK, "true").code == Some(0)).then_some(())
+                });
+                assert_eq!(state(store), "closed", "after {calls} {number}");
+                if !hit {
+                    break;
+                }
+                killed += 1;
+            }
+        }
+        assert!(killed >= 4, "killed only {killed} times");
+    });
+}
+
 #[test]
 fn killed_at_any_system_call_it_leaves_a_breaker_that_works() {
     let store = Store::local();
     assert_eq!(called(&store, &[], "true").code, Some(0));
-    for calls in ["openat", "flock", "write", "unlink", "rename", "clone3"] {
+    for calls in ["openat", "flock", "write", "unlink", "renameat2", "clone3"] {
         let mut number = 1;
         while killed_at(&store, number, calls) {
             let next = called(&store, &[], "true");
