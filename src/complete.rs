@@ -14,6 +14,10 @@ pub const VARIABLE: &str = "HARDY_COMPLETE";
 
 /// Answers a shell that asks for candidates, and ends; otherwise does nothing.
 pub fn answer_shell(grammar: impl Fn() -> clap::Command) {
+    // What asks is rare, and the others are in a hurry.
+    if !config::is_in_environment(VARIABLE) {
+        return;
+    }
     CompleteEnv::with_factory(grammar).var(VARIABLE).complete();
 }
 

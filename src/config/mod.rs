@@ -23,6 +23,9 @@ pub use target::{Expect, Target};
 /// The lowest layer, embedded.
 pub const DEFAULTS: &str = include_str!("default.toml");
 
+/// What the names of all variables begin with.
+const PREFIX: &str = "HARDY_";
+
 /// The only setting that no file and no flag has.
 const PASSWORD: &str = "HARDY_STORE_PASSWORD";
 
@@ -266,19 +269,21 @@ fn plain(value: &toml::Value) -> String {
 
 /// Variables that look like settings and are none, each with the nearest one that is.
 pub fn unknown_variables() -> Vec<(String, Option<String>)> {
-    let mut known = origin::variables();
-    known.push(PASSWORD.to_owned());
-    let sections: Vec<String> = origin::sections().iter().map(|section| variable(section, "")).collect();
-    let unknown = environment_names()
-        .into_iter()
-        .filter(|name| sections.iter().any(|section| name.starts_with(section)))
-        .filter(|name| !known.contains(name) && !TOLD.contains(&name.as_str()));
-    unknown
-        .map(|name| {
-            let near = nearest(&name, known.iter().map(String::as_str)).map(str::to_owned);
-            (name, near)
-        })
-        .collect()
+    let mut names = environment_names();
+    names.retain(|name| name.starts_with(PREFIX) && name != PASSWORD && !TOLD.contains(&name.as_str()));
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let sections = origin::variables();
+    let known = || sections.iter().flat_map(|(_, known)| known).map(String::as_str).chain([PASSWORD]);
+    names.retain(|name| {
+        sections.iter().any(|(section, known)| name.starts_with(section) && !known.contains(name))
+    });
+    let nearest = |name: String| {
+        let near = nearest(&name, known()).map(str::to_owned);
+        (name, near)
+    };
+    names.into_iter().map(nearest).collect()
 }
 
 fn environment_names() -> Vec<String> {

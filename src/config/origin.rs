@@ -81,18 +81,12 @@ pub fn variable(section: &str, knob: &str) -> String {
     format!("HARDY_{section}_{knob}").to_uppercase()
 }
 
-/// The variables of all knobs.
-pub(super) fn variables() -> Vec<String> {
+/// The variables of all knobs, by section.
+pub(super) fn variables() -> Vec<(String, Vec<String>)> {
     let profile = json(&Profile::default()).unwrap_or_default();
-    let names = objects(&profile)
-        .flat_map(|(section, knobs)| objects(knobs).map(move |(knob, _)| variable(section, knob)));
-    names.collect()
-}
-
-/// The names of the sections of a profile.
-pub(super) fn sections() -> Vec<String> {
-    let profile = json(&Profile::default()).unwrap_or_default();
-    objects(&profile).map(|(section, _)| section.clone()).collect()
+    let named =
+        |section: &str, knobs: &Json| objects(knobs).map(|(knob, _)| variable(section, knob)).collect();
+    objects(&profile).map(|(section, knobs)| (variable(section, ""), named(section, knobs))).collect()
 }
 
 fn flatten(prefix: &str, value: &Json, origin: &Origin, into: &mut Vec<Value>) {
