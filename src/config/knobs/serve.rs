@@ -74,6 +74,8 @@ pub struct ServeKnobs {
     #[arg(long, value_name = "D", env = "HARDY_SERVE_DRAIN_TIMEOUT")]
     pub drain_timeout: Option<Duration>,
     /// `self-signed` for a certificate made on the spot, or `off`
+    ///
+    /// `self-signed` for a certificate that is made on the spot, for 90 days, or `off`.
     #[arg(long, value_name = "HOW", env = "HARDY_SERVE_TLS", help_heading = "TLS")]
     pub tls: Option<String>,
     /// Certificate chain (PEM); read again when it changes, and on SIGHUP
