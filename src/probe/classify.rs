@@ -176,7 +176,12 @@ fn certificate_detail(error: &CertificateError) -> String {
             format!("a certificate of the chain is not valid before {}", at(*not_before))
         }
         CertificateError::NotValidForNameContext { expected, presented } => {
-            let names: Vec<_> = presented.iter().map(|name| plain_name(name)).collect();
+            const MOST: usize = 10;
+            let mut names: Vec<_> = presented.iter().take(MOST).map(|name| plain_name(name)).collect();
+            let more = format!("{} more", presented.len().saturating_sub(MOST));
+            if presented.len() > MOST {
+                names.push(&more);
+            }
             format!("the certificate is for {}, not for {}", names.join(", "), expected.to_str())
         }
         CertificateError::BadSignature => "a signature in the chain is wrong".to_owned(),
@@ -259,6 +264,15 @@ mod tests {
             let wrapped = io::Error::new(ErrorKind::InvalidData, rustls::Error::InvalidCertificate(error));
             assert_eq!(in_chain(&wrapped, Phase::Tls).unwrap().reason, reason);
         }
+    }
+
+    #[test]
+    fn of_many_names_of_a_certificate_the_first_are_told() {
+        let presented = (0..12).map(|n| format!("DnsName(\"n{n}\")")).collect();
+        let expected = rustls::pki_types::ServerName::try_from("h").unwrap();
+        let detail = certificate_detail(&CertificateError::NotValidForNameContext { expected, presented });
+        assert!(detail.starts_with("the certificate is for n0, n1, "), "{detail}");
+        assert!(detail.ends_with(", n9, 2 more, not for h"), "{detail}");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use reqwest::Url;
 
-use crate::http::Phase;
+use crate::http::{Asked, Phase};
 use crate::reason::{Fault, Reason};
 
 /// The circumstances of a failed call.
@@ -46,6 +46,14 @@ pub fn wants_tls(body: &[u8], url: &Url) -> String {
     let text = String::from_utf8_lossy(body).to_lowercase();
     let said = ["to https port", "to an https server", "ssl-enabled server"].iter().any(|w| text.contains(w));
     if said { format!("; it speaks TLS: try {}", with_scheme(url, "https")) } else { String::new() }
+}
+
+/// What to add about a status by which servers refuse who shows no certificate, when they let everybody in before they look.
+pub fn wants_certificate(status: u16, asked: &Asked) -> &'static str {
+    match status {
+        400 | 401 | 403 if asked.in_vain() => "; the server asked for a client certificate and got none",
+        _ => "",
+    }
 }
 
 /// The same address under another scheme, for a hint; without user and password.

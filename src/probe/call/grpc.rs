@@ -8,6 +8,7 @@ use percent_encoding::percent_decode;
 use reqwest::Method;
 use reqwest::header::{HeaderMap, HeaderValue};
 
+use super::blame::wants_certificate;
 use super::way::{Said, Way};
 use super::wire::words;
 use crate::address::Endpoint;
@@ -58,7 +59,9 @@ async fn ask(
     way.clock.enter(Phase::Body);
     let (head, body) = response.into_parts();
     if head.status != 200 {
-        return Err(Reason::HttpStatus.because(format!("expected 200, got {}", head.status.as_u16())));
+        let status = head.status.as_u16();
+        let perhaps = wants_certificate(status, &way.asked);
+        return Err(Reason::HttpStatus.because(format!("expected 200, got {status}{perhaps}")));
     }
     // An answer without any message has its status in the head.
     status(&head.headers, service)?;

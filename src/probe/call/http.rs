@@ -6,7 +6,8 @@ use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{RequestBuilder, Response, Url};
 use tokio::time::timeout;
 
-use super::blame::{Scene, blame, wants_tls};
+use super::blame::{Scene, blame, wants_certificate, wants_tls};
+use super::wire::words;
 use super::{Call, Means, certificate_of};
 use crate::address::Address;
 use crate::http::{self, Asked, Phase, PhaseClock, Recipe, Served};
@@ -58,6 +59,9 @@ pub(super) async fn call(target: &Target, url: &Url, socket: Option<&Path>, mean
             }
         }
     };
+    if let (Some(status), Some(first)) = (answer.status, answer.unmet.first_mut()) {
+        first.detail += wants_certificate(status, &asked);
+    }
     let (_, phases, latency) = clock.stop();
     let (certificate, too_short) = certificate_of(target, &served);
     match failed {
@@ -121,7 +125,8 @@ async fn exchange(
 /// A redirect that should have been followed and could not be: to another scheme, or to no URL at all.
 fn stray(headers: &HeaderMap) -> Option<Fault> {
     let to = String::from_utf8_lossy(headers.get(LOCATION)?.as_bytes()).into_owned();
-    Some(Reason::HttpRedirect.because(format!("the redirect to {} cannot be followed", without_secrets(&to))))
+    let to = words(&without_secrets(&to));
+    Some(Reason::HttpRedirect.because(format!("the redirect to {to} cannot be followed")))
 }
 
 /// The body, to its end or the cap.

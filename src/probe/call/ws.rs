@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
+use super::blame::wants_certificate;
 use super::way::{Said, Way};
 use super::wire::Wire;
 use crate::address::Endpoint;
@@ -30,7 +31,8 @@ pub(super) async fn exchange(way: &Way<'_>, url: &Url) -> Result<Said, Fault> {
     let line = wire.line().await?;
     let Some(status) = status(&line) else { return Err(wire.stray(line.as_bytes())) };
     if status != 101 {
-        let detail = format!("expected 101, got {status}: the server does not make it a WebSocket");
+        let perhaps = wants_certificate(status, &way.asked);
+        let detail = format!("expected 101, got {status}: the server does not make it a WebSocket{perhaps}");
         return Err(Reason::HttpStatus.because(detail));
     }
     let headers = headers(&mut wire).await?;

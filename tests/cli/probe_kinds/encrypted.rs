@@ -147,6 +147,27 @@ fn websockets_and_grpc_behind_nginx() {
     }
 }
 
+/// nginx completes the handshake with everybody, and then answers 400.
+#[test]
+fn nginx_that_demands_a_client_certificate() {
+    let authority = Authority::new();
+    let server = nginx("https", |at| {
+        format!(
+            "server {{ listen {at} ssl http2; ssl_certificate {}; ssl_certificate_key {}; \
+               ssl_client_certificate {}; ssl_verify_client on; return 200 'hi'; }}",
+            authority.cert, authority.key, authority.ca
+        )
+    });
+    let detail = format!("expected 200-399, got 400; {WANTED}");
+    assert_down(&server.url(""), &authority.believed(), "http.status", &detail);
+    assert_up(&server.url(""), &authority.shown(), "");
+    for (scheme, status) in [("wss", "expected 101, got 400: "), ("grpcs", "expected 200, got 400; ")] {
+        let url = server.url("").replace("https", scheme);
+        assert_down(&url, &authority.believed(), "http.status", status);
+        assert_down(&url, &authority.believed(), "http.status", WANTED);
+    }
+}
+
 #[test]
 fn postgres() {
     let authority = Authority::new();

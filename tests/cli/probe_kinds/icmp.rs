@@ -26,6 +26,7 @@ fn as_nobody(range: &str, url: &str) -> (Option<i32>, serde_json::Value) {
 fn this_host_answers() {
     assert_up("icmp://127.0.0.1", &[], "");
     assert_up("icmp://localhost", &["-4"], "");
+    assert_up("icmp://[::1]", &[], "");
     let found =
         hardy().args(["probe", "icmp://127.0.0.1", "--count", "20", "--interval", "1ms"]).output().unwrap();
     assert!(found.status.success());
