@@ -42,10 +42,22 @@ impl State {
 }
 
 impl super::Totals {
-    fn add(&mut self, other: &Self) {
+    /// These, and the others.
+    pub fn add(&mut self, other: &Self) {
         self.tally.add(&other.tally);
         self.excluded = self.excluded.saturating_add(other.excluded);
         self.short_circuited = self.short_circuited.saturating_add(other.short_circuited);
         self.rejected = self.rejected.saturating_add(other.rejected);
+    }
+
+    /// What is left without the others.
+    #[must_use]
+    pub fn without(&self, other: &Self) -> Self {
+        Self {
+            tally: self.tally.without(&other.tally),
+            excluded: self.excluded.saturating_sub(other.excluded),
+            short_circuited: self.short_circuited.saturating_sub(other.short_circuited),
+            rejected: self.rejected.saturating_sub(other.rejected),
+        }
     }
 }

@@ -57,6 +57,15 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// One call; nothing, where it is excluded. A success slower than `slow` is a slow one.
+    pub fn of(outcome: Outcome, latency: Duration, slow: Option<Duration>) -> Tally {
+        let mut tally = Tally::default();
+        if let Some(weight) = outcome.weigh(latency, slow) {
+            tally.count(weight);
+        }
+        tally
+    }
+
     /// The denominator of the error percentage.
     pub fn requests(&self) -> u64 {
         self.successes.saturating_add(self.failures).saturating_add(self.timeouts)
@@ -83,6 +92,15 @@ impl Tally {
         *counter = counter.saturating_add(1);
         if weight == Weight::Slow {
             self.slow = self.slow.saturating_add(1);
+        }
+    }
+
+    pub(super) fn without(&self, other: &Self) -> Self {
+        Self {
+            successes: self.successes.saturating_sub(other.successes),
+            failures: self.failures.saturating_sub(other.failures),
+            timeouts: self.timeouts.saturating_sub(other.timeouts),
+            slow: self.slow.saturating_sub(other.slow),
         }
     }
 

@@ -295,6 +295,26 @@ impl State {
         }
     }
 
+    /// Calls that ended, and what else became of calls, that were not asked for one by one: by whoever makes too many for
+    /// that, or is not to be kept back. `generation`: that in which they were begun; those of another one than the present
+    /// touch the totals only. A trial is never among them.
+    pub fn add(
+        &mut self,
+        config: &Config,
+        calls: &Totals,
+        generation: u64,
+        now: Millis,
+    ) -> Option<Transition> {
+        self.settle(config, now);
+        self.totals.add(calls);
+        let decides = self.phase == Phase::Closed && generation == self.generation;
+        if !decides || calls.tally.requests() == 0 {
+            return None;
+        }
+        self.window.add(config, &calls.tally, now);
+        self.trip_if_due(config, now)
+    }
+
     /// A call that was admitted has ended, and says nothing: it gives its permit back, no more.
     pub(super) fn release(&mut self, ticket: Ticket) {
         self.in_flight = self.in_flight.saturating_sub(1);

@@ -53,11 +53,18 @@ impl Window {
 
     /// Counts one call, in the buckets that `config` asks for; those of another geometry are dropped.
     pub fn record(&mut self, config: &Config, outcome: Outcome, latency: Duration, now: Millis) {
+        self.add(config, &Tally::of(outcome, latency, config.slow), now);
+    }
+
+    /// The same of many calls, which have all ended now.
+    pub fn add(&mut self, config: &Config, calls: &Tally, now: Millis) {
         if !self.fits(config) {
             *self = Window::new(config, now);
         }
-        if let Some(weight) = outcome.weigh(latency, config.slow) {
-            self.count(weight, now);
+        if *calls != Tally::default()
+            && let Some(tally) = self.current(now)
+        {
+            tally.add(calls);
         }
     }
 
@@ -79,14 +86,19 @@ impl Window {
     }
 
     pub(super) fn count(&mut self, weight: Weight, now: Millis) {
+        if let Some(tally) = self.current(now) {
+            tally.count(weight);
+        }
+    }
+
+    /// What is counted now; there always is one.
+    fn current(&mut self, now: Millis) -> Option<&mut Tally> {
         self.from = self.from.min(now);
         let head = self.head(now);
         if self.buckets.last().map(|bucket| bucket.number) != Some(head) {
             self.advance(head);
         }
-        if let Some(bucket) = self.buckets.last_mut() {
-            bucket.tally.count(weight);
-        }
+        self.buckets.last_mut().map(|bucket| &mut bucket.tally)
     }
 
     /// The sum of the window that ends now.

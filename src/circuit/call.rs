@@ -1,9 +1,11 @@
 //! One breaker for the calls of this process: asks before each, reports after it.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::record::{Admission, Caller, Record};
-use super::{Name, Terms, wall};
+use super::record::{Admission, Bulk, Caller, Record};
+use super::{Name, Terms, View, wall};
 use crate::breaker::{Outcome, Refusal, Transition};
 use crate::clock::Boot;
 use crate::store::{Error, Known, Records, Settings, Step};
@@ -19,11 +21,18 @@ const LOCAL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// A breaker in the store.
 pub struct Circuit {
-    records: Records,
+    records: Arc<Records>,
     name: Name,
     terms: Terms,
     host: String,
+    /// What suits the store.
     patience: Duration,
+}
+
+impl fmt::Debug for Circuit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Circuit").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 /// The right to make one call, and what is known of the record.
@@ -49,7 +58,18 @@ pub struct Fallback {
     known: Option<Known>,
 }
 
-/// The answer to an ask.
+/// The answer to an ask, and what else was seen.
+#[derive(Debug)]
+pub struct Answer {
+    /// The answer.
+    pub asked: Asked,
+    /// Whether the record was damaged, so that the breaker has begun anew.
+    pub damaged: bool,
+    /// The breaker after it; none where that could not be counted.
+    pub view: Option<Box<View>>,
+}
+
+/// Whether a call may be made.
 #[derive(Debug)]
 pub enum Asked {
     /// Make the call, and report it.
@@ -76,6 +96,17 @@ pub struct Reported {
     pub transition: Option<Transition>,
     /// The place of the fallback that was asked for.
     pub place: Place,
+    /// The breaker after it.
+    pub view: Box<View>,
+}
+
+/// The breaker after calls were added.
+#[derive(Debug)]
+pub struct Seen {
+    /// Whether the record was damaged, so that the breaker has begun anew.
+    pub damaged: bool,
+    /// It.
+    pub view: Box<View>,
 }
 
 /// A step's value, and whether what it found was damaged.
@@ -83,6 +114,7 @@ struct Made<T> {
     value: T,
     known: Option<Known>,
     damaged: bool,
+    view: Box<View>,
 }
 
 impl Circuit {
@@ -91,20 +123,31 @@ impl Circuit {
     /// # Errors
     /// The store cannot be used.
     pub fn open(settings: &Settings, prefix: &str, name: Name, terms: Terms) -> Result<Circuit, Error> {
-        let records = Records::open(settings, prefix, KIND)?;
-        let patience = terms.patience.unwrap_or(match settings {
+        let records = Arc::new(Records::open(settings, prefix, KIND)?);
+        let patience = match settings {
             Settings::Local(_) => LOCAL_PATIENCE,
             Settings::Etcd(etcd) => PATIENCE.min(etcd.timeout),
-        });
+        };
         Ok(Circuit { records, name, terms, host: host(), patience })
     }
 
-    /// May a call be made? `fallback`: whether one will be run if not. Told as well: whether the record was damaged, so
-    /// that the breaker has begun anew.
+    /// Another one in the same store, over the same connection.
+    #[must_use]
+    pub fn beside(&self, name: Name, terms: Terms) -> Circuit {
+        Circuit {
+            records: self.records.clone(),
+            name,
+            terms,
+            host: self.host.clone(),
+            patience: self.patience,
+        }
+    }
+
+    /// May a call be made? `fallback`: whether one will be run if not.
     ///
     /// # Errors
     /// The store did not answer in time.
-    pub async fn ask(&self, fallback: bool) -> Result<(Asked, bool), Error> {
+    pub async fn ask(&self, fallback: bool) -> Result<Answer, Error> {
         let mut refused = None;
         let made = self
             .step(None, |record, caller| {
@@ -119,14 +162,17 @@ impl Circuit {
         let made = match (made, refused) {
             (Ok(made), _) => made,
             // As it is known, it is refused; only that could not be counted.
-            (Err(_), Some(refusal)) => return Ok((Asked::Refused(refusal, Place::Uncounted), false)),
+            (Err(_), Some(refusal)) => {
+                let asked = Asked::Refused(refusal, Place::Uncounted);
+                return Ok(Answer { asked, damaged: false, view: None });
+            }
             (Err(error), None) => return Err(error),
         };
         let asked = match made.value {
             (Ok(admission), _) => Asked::Admitted(Pass { admission, known: made.known }),
             (Err(refusal), place) => Asked::Refused(refusal, Place::of(place, made.known)),
         };
-        Ok((asked, made.damaged))
+        Ok(Answer { asked, damaged: made.damaged, view: Some(made.view) })
     }
 
     /// How the call ended and how long it took. `fallback`: whether one will be run.
@@ -148,7 +194,25 @@ impl Circuit {
             })
             .await?;
         let (transition, place) = made.value;
-        Ok(Reported { transition, place: Place::of(place, made.known) })
+        Ok(Reported { transition, place: Place::of(place, made.known), view: made.view })
+    }
+
+    /// Counts calls that were not asked for; the breaker after it.
+    ///
+    /// # Errors
+    /// The store did not answer in time; nobody knows whether they are counted.
+    pub async fn add(&self, bulk: &Bulk) -> Result<Seen, Error> {
+        let made = self.step(None, |record, caller| (false, record.add(caller, bulk))).await?;
+        Ok(Seen { damaged: made.damaged, view: made.view })
+    }
+
+    /// Looks at it, and changes nothing; none if no call was ever made through it, or its record is damaged.
+    ///
+    /// # Errors
+    /// The store did not answer in time.
+    pub async fn look(&self) -> Result<Option<Box<View>>, Error> {
+        let bytes = self.records.read(self.name.as_str(), self.by()).await?;
+        Ok(bytes.and_then(|bytes| Record::parse(&bytes)).map(|record| Box::new(View::now(&record))))
     }
 
     /// The fallback has ended.
@@ -176,13 +240,21 @@ impl Circuit {
         known: Option<Known>,
         mut make: impl FnMut(&mut Record, Caller<'_>) -> (bool, T),
     ) -> Result<Made<T>, Error> {
-        let by = Boot::now() + self.patience;
+        let mut make = |record: &mut Record, caller: Caller<'_>| {
+            let (once, value) = make(record, caller);
+            (once, (value, Box::new(View::at(record, record.at_ms))))
+        };
         let change = |bytes: Option<&[u8]>| {
             let caller = Caller { host: &self.host, terms: &self.terms, wall: wall() };
             changed(bytes, caller, &mut make)
         };
-        let ((value, damaged), known) = self.records.update(self.name.as_str(), known, by, change).await?;
-        Ok(Made { value, known, damaged })
+        let (made, known) = self.records.update(self.name.as_str(), known, self.by(), change).await?;
+        let ((value, view), damaged) = made;
+        Ok(Made { value, known, damaged, view })
+    }
+
+    fn by(&self) -> Boot {
+        Boot::now() + self.terms.patience.unwrap_or(self.patience)
     }
 }
 

@@ -11,6 +11,7 @@
 //! - `members`  who shares it: their windows, and how wrong their clocks are
 //! - `call`     [`Circuit`]: one breaker for the calls of this process
 //! - `panel`    [`Panel`]: what operators see and decide
+//! - `trouble`  what is to be said of a store that does not answer
 //! - `run`      a command in a process group, ended at its timeout
 //!
 //! It prints nothing, and runs nothing but `run`'s command.
@@ -23,17 +24,19 @@ mod recent;
 mod record;
 pub mod run;
 mod terms;
+mod trouble;
 
 #[cfg(test)]
 mod tests;
 
-pub use call::{Asked, Circuit, Fallback, Pass, Place, Reported};
+pub use call::{Answer, Asked, Circuit, Fallback, Pass, Place, Reported, Seen};
 pub use members::MemberView;
 pub use name::{Name, NameError};
 pub use panel::{Look, Panel, View};
 pub use recent::{Counts, RecentView};
-pub use record::{FallbackCounts, Forced, Moment};
+pub use record::{Bulk, FallbackCounts, Forced, Moment};
 pub use terms::{FALLBACKS, Numbers, Terms};
+pub use trouble::{Trouble, why};
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

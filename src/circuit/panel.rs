@@ -104,7 +104,7 @@ impl Panel {
             None => Look::Unknown,
             Some(bytes) => match Record::parse(&bytes) {
                 None => Look::Damaged,
-                Some(record) => Look::Found(Box::new(View::of(record))),
+                Some(record) => Look::Found(Box::new(View::now(&record))),
             },
         })
     }
@@ -158,8 +158,21 @@ impl Panel {
 }
 
 impl View {
-    fn of(record: Record) -> View {
-        let now = record.members.time(&host(), wall());
+    /// As it is now, by the clock of all members.
+    pub(super) fn now(record: &Record) -> View {
+        View::at(record, record.members.time(&host(), wall()))
+    }
+
+    /// Whether the next call is a trial, where only one is needed.
+    pub fn awaits_trial(&self) -> bool {
+        match self.phase {
+            Phase::Closed => false,
+            Phase::Open => self.next_trial_in.is_some_and(|wait| wait.is_zero()),
+            Phase::HalfOpen => self.trials == 0,
+        }
+    }
+
+    pub(super) fn at(record: &Record, now: Millis) -> View {
         let state = &record.state;
         let config = state.with_geometry(&Config::default());
         let threshold = record
@@ -185,7 +198,7 @@ impl View {
             members: record.members.views(&config, now),
             settings: record.settings.iter().map(|used| used.numbers).collect(),
             changed_ms: record.at_ms,
-            moments: record.moments,
+            moments: record.moments.clone(),
             forced,
         }
     }

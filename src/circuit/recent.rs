@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::millis;
 use super::record::FallbackCounts;
-use crate::breaker::{Config, Millis, Outcome, Refusal};
+use crate::breaker::{Config, Millis, Outcome, Refusal, Totals};
 use crate::histogram::{Histogram, Summary};
 
 /// A bucket further ahead of now than this was written by a wrong clock, as in the window.
@@ -87,6 +87,15 @@ impl Recent {
             let calls = bucket.latencies.entry(step(us)).or_default();
             *calls = calls.saturating_add(1);
         });
+    }
+
+    /// What became of calls that were not asked for one by one; how long each took is not known.
+    pub fn add(&mut self, config: &Config, calls: &Totals, now: Millis) {
+        let Totals { excluded, short_circuited, rejected, .. } = *calls;
+        let counts = Counts { excluded, short_circuited, rejected, ..Counts::default() };
+        if counts != Counts::default() {
+            self.note(config, now, |bucket| bucket.counts.add(&counts));
+        }
     }
 
     /// One more of the fallbacks that `which` chooses.

@@ -9,7 +9,7 @@ use super::members::Members;
 use super::recent::Recent;
 use super::terms::{Numbers, Terms};
 use crate::breaker::{
-    Config, Decision, Event, Millis, Outcome, Phase, Refusal, State, Ticket, Transition, Why,
+    Config, Decision, Event, Millis, Outcome, Phase, Refusal, State, Ticket, Totals, Transition, Why,
 };
 
 /// So many changes of phase are remembered.
@@ -92,6 +92,19 @@ pub struct Moment {
     pub transition: Transition,
     /// On which host.
     pub by: String,
+}
+
+/// Calls that were not asked for one by one: of a load, which makes too many, or of whoever may not be kept back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bulk {
+    /// What became of them.
+    pub calls: Totals,
+    /// Calls whose report was tried, and perhaps never arrived.
+    pub lost: u64,
+    /// In which generation they were begun: they decide nothing in another one. None: in whichever it is.
+    pub generation: Option<u64>,
+    /// Whether they may open it; if not, they count for those who come later.
+    pub may_trip: bool,
 }
 
 /// Who makes a step, and when.
@@ -180,15 +193,29 @@ impl Record {
         self.recent.ended(&config, outcome, latency, now);
         if self.state.phase() == Phase::Closed {
             self.members.seen(caller.host, &config, now).record(&config, outcome, latency, now);
-            let failing = u32::try_from(self.members.failing(&config, now)).unwrap_or(u32::MAX);
-            if failing < caller.terms.quorum {
-                config = never_tripping(config);
-            }
+            config = self.by_quorum(config, caller.terms, now);
         }
         let event = Event::Report { ticket: admission.ticket, outcome, latency };
         let Decision::Recorded { transition } = self.state.step(&config, event, now) else { return None };
         self.moved(transition, caller.host);
         transition
+    }
+
+    /// Calls have ended that were not asked for.
+    pub fn add(&mut self, caller: Caller<'_>, bulk: &Bulk) {
+        let now = self.begin(caller);
+        self.use_numbers(caller.terms.numbers(), now);
+        self.lost = self.lost.saturating_add(bulk.lost);
+        let mut config = self.config_for(caller, now);
+        self.recent.add(&config, &bulk.calls, now);
+        let generation = bulk.generation.unwrap_or(self.state.generation());
+        if self.state.phase() == Phase::Closed && generation == self.state.generation() {
+            self.members.seen(caller.host, &config, now).add(&config, &bulk.calls.tally, now);
+            config = self.by_quorum(config, caller.terms, now);
+        }
+        let config = if bulk.may_trip { config } else { never_tripping(config) };
+        let transition = self.state.add(&config, &bulk.calls, generation, now);
+        self.moved(transition, caller.host);
     }
 
     /// May a fallback be run? Its place, if so.
@@ -277,6 +304,12 @@ impl Record {
         *counter = counter.saturating_add(1);
         let config = self.config_for(caller, now);
         self.recent.fell_back(&config, now, which);
+    }
+
+    /// Nothing trips for as long as too few members see it failing.
+    fn by_quorum(&self, config: Config, terms: &Terms, now: Millis) -> Config {
+        let failing = u32::try_from(self.members.failing(&config, now)).unwrap_or(u32::MAX);
+        if failing < terms.quorum { never_tripping(config) } else { config }
     }
 
     fn use_numbers(&mut self, numbers: Numbers, now: Millis) {

@@ -9,7 +9,7 @@ use proptest::sample::Index;
 
 use super::record::{Admission, Caller, Record};
 use super::*;
-use crate::breaker::{Config, Outcome, Phase, Refusal};
+use crate::breaker::{Config, Outcome, Phase, Refusal, Tally, Totals};
 
 const HOUR: u64 = 3_600_000;
 const START: u64 = 100 * HOUR;
@@ -227,6 +227,40 @@ fn fallbacks_have_places_of_their_own() {
     place(&mut world).unwrap();
     let counts = world.record().fallback;
     assert_eq!((counts.successes, counts.failures, counts.rejected), (1, 0, 1));
+}
+
+fn failures(failures: u64, may_trip: bool) -> Bulk {
+    let tally = Tally { failures, ..Tally::default() };
+    Bulk { calls: Totals { tally, ..Totals::default() }, may_trip, ..Bulk::default() }
+}
+
+#[test]
+fn calls_that_were_not_asked_for_count_as_any_other() {
+    let mut world = World::new();
+    let add = |world: &mut World, host, terms: &Terms, bulk: Bulk| {
+        world.step(host, terms, |record, caller| record.add(caller, &bulk));
+    };
+    add(&mut world, "a", &terms(), failures(100, false));
+    assert_eq!(world.phase(), Phase::Closed, "they may not trip it");
+    let generation = world.record().state.generation();
+    add(&mut world, "a", &Terms { quorum: 2, ..terms() }, failures(100, true));
+    assert_eq!(world.phase(), Phase::Closed, "one host alone sees it failing");
+    add(&mut world, "b", &Terms { quorum: 2, ..terms() }, failures(1, true));
+    assert_eq!(world.phase(), Phase::Open);
+    add(&mut world, "a", &terms(), Bulk { lost: 7, ..failures(0, true) });
+    let record = world.record();
+    assert_eq!((record.state.totals().tally.failures, record.lost), (201, 7));
+    world.now += 2_000;
+    add(&mut world, "a", &terms(), failures(1, true));
+    assert_eq!(world.phase(), Phase::Open, "no trial is among them");
+    assert!(world.call("b", &terms(), Outcome::Success), "a trial");
+    add(&mut world, "a", &terms(), Bulk { generation: Some(generation), ..failures(100, true) });
+    assert_eq!(world.phase(), Phase::Closed, "they were sent before");
+    assert_eq!(world.record().state.totals().tally.failures, 302);
+    add(&mut world, "a", &terms(), failures(3, true));
+    assert_eq!(world.phase(), Phase::Closed);
+    add(&mut world, "a", &terms(), failures(1, true));
+    assert_eq!(world.phase(), Phase::Open);
 }
 
 #[derive(Clone, Debug)]

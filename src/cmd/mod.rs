@@ -6,6 +6,7 @@
 mod beside;
 pub mod breaker;
 mod breaker_config;
+mod breakers;
 pub mod completions;
 pub mod config;
 pub mod load;

@@ -39,6 +39,9 @@ pub struct Target {
     /// Give a call up after this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
+    /// Probe it through this breaker of the store, which all share who name it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<String>,
     /// What must come back.
     #[serde(default)]
     pub expect: Expect,

@@ -27,6 +27,8 @@ pub struct Control {
     aborted: AtomicBool,
     /// How many requests may pass the breaker; negative: all.
     permits: AtomicI64,
+    /// Requests under way, as the threads have shown.
+    in_flight: AtomicU64,
 }
 
 impl Default for Control {
@@ -35,6 +37,7 @@ impl Default for Control {
             stopped: AtomicU64::new(u64::MAX),
             aborted: AtomicBool::new(false),
             permits: AtomicI64::new(-1),
+            in_flight: AtomicU64::new(0),
         }
     }
 }
@@ -69,6 +72,16 @@ impl Control {
     /// From now on so many requests pass the breaker; `None`: all.
     pub fn admit(&self, permits: Option<u32>) {
         self.permits.store(permits.map_or(-1, i64::from), Ordering::Relaxed);
+    }
+
+    /// So many requests were shown to be under way.
+    pub fn shows_in_flight(&self, requests: u64) {
+        self.in_flight.store(requests, Ordering::Relaxed);
+    }
+
+    /// How many requests were under way when the threads were looked at last.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
     }
 
     /// Whether a breaker lets every request pass: then nobody needs to ask for each.

@@ -10,7 +10,7 @@
 //! - `request`    what is sent: templates, targets, replay
 //! - `http1`, `http2`  the transports; `endpoint` where they connect to; `unable` when they cannot even begin
 //! - `jobs`       the pool of commands
-//! - `guard`      a circuit breaker in front of the whole run
+//! - `guard`      a circuit breaker in front of the whole run; `shared` one of a store, which others use as well
 //! - `condition`  `p99>200ms`: what a run must not do; `steady`, `compare`, `find`: what runs say together
 //!
 //! A thread owns everything that it touches per request; threads meet ten times a second. Times are nanoseconds since
@@ -34,6 +34,7 @@ pub mod request;
 pub mod run;
 pub mod saved;
 pub mod schedule;
+pub mod shared;
 pub mod steady;
 pub mod timeline;
 pub mod turns;

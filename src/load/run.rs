@@ -60,12 +60,21 @@ pub trait Transport: Send + Sync + 'static {
 
 /// What looks at a run while it goes on, ten times a second, and may end it.
 pub trait Judge: Send {
+    /// Before anything is sent.
+    fn begin(&mut self, _: &Control) {}
+
     /// With all that was recorded so far, and what was since the last call.
     fn look(&mut self, elapsed: Duration, so_far: &Batch, fresh: &Batch, control: &Control) -> Option<End>;
 }
 
 /// Perhaps nobody.
 impl<J: Judge> Judge for Option<J> {
+    fn begin(&mut self, control: &Control) {
+        if let Some(judge) = self {
+            judge.begin(control);
+        }
+    }
+
     fn look(&mut self, elapsed: Duration, so_far: &Batch, fresh: &Batch, control: &Control) -> Option<End> {
         self.as_mut()?.look(elapsed, so_far, fresh, control)
     }
@@ -73,6 +82,11 @@ impl<J: Judge> Judge for Option<J> {
 
 /// Both; the first has the first word.
 impl<A: Judge, B: Judge> Judge for (A, B) {
+    fn begin(&mut self, control: &Control) {
+        self.0.begin(control);
+        self.1.begin(control);
+    }
+
     fn look(&mut self, elapsed: Duration, so_far: &Batch, fresh: &Batch, control: &Control) -> Option<End> {
         let first = self.0.look(elapsed, so_far, fresh, control);
         let second = self.1.look(elapsed, so_far, fresh, control);
@@ -92,7 +106,9 @@ pub async fn run(
     stop: &CancellationToken,
 ) -> io::Result<Outcome> {
     let plan = Arc::new(plan);
-    let mut crew = Crew::start(&plan, Arc::new(transport))?;
+    let control = Arc::new(Control::default());
+    judge.begin(&control);
+    let mut crew = Crew::start(&plan, Arc::new(transport), control)?;
     let mut books = Books::new(&plan);
     let mut tick = tokio::time::interval(SHOWN_EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -110,6 +126,7 @@ pub async fn run(
         let now = crew.clock.now();
         let mut fresh = crew.collect();
         books.add(&mut fresh);
+        crew.control.shows_in_flight(fresh.in_flight);
         // When nothing more is sent, nothing more is judged.
         if end == End::Done
             && now <= books.sending_ends(now)
@@ -152,9 +169,8 @@ struct Fresh {
 }
 
 impl Crew {
-    fn start(plan: &Arc<Plan>, transport: Arc<impl Transport>) -> io::Result<Crew> {
+    fn start(plan: &Arc<Plan>, transport: Arc<impl Transport>, control: Arc<Control>) -> io::Result<Crew> {
         let tickets = Arc::new(Tickets::new(plan.stop.requests));
-        let control = Arc::new(Control::default());
         let shown: Vec<Arc<Mutex<Shown>>> = (0..plan.threads).map(|_| Arc::default()).collect();
         let (clock, seed) = (Clock::start(), fastrand::u64(..));
         let mut crew = Crew { clock, control, shown, threads: Vec::new() };

@@ -21,6 +21,7 @@ use super::report::{Snapshot, State, StateChange};
 use super::round::{FALLBACKS, Message, Retry, Runner};
 use super::tally::Streaks;
 use super::target::Target;
+use crate::circuit::Trouble;
 
 /// Everything that a run does.
 #[derive(Clone, Debug)]
@@ -94,6 +95,8 @@ pub struct Observers {
     pub snapshots: Option<watch::Sender<Snapshot>>,
     /// Gets each change of how a target stands.
     pub changes: Option<UnboundedSender<StateChange>>,
+    /// Gets what goes wrong with the store of shared breakers; of each target's once, until it answers again.
+    pub troubles: Option<UnboundedSender<Trouble>>,
 }
 
 /// Why the run ended.
@@ -130,14 +133,15 @@ pub async fn run(plan: Plan, observers: Observers, shutdown: CancellationToken) 
     let clock = Clock::start();
     let stop = CancellationToken::new();
     let (sender, messages) = mpsc::unbounded_channel();
-    let mut board = Board { books: Books::new(&plan, clock.now_ms()), clock, observers, fresh: false };
+    let books = Books::new(&plan, observers.troubles.as_ref(), clock.now_ms());
+    let mut board = Board { books, clock, observers, fresh: false };
     let mut runners = JoinSet::new();
     for (index, target) in plan.targets.iter().enumerate() {
         let runner = Arc::new(Runner {
             index,
             target: target.clone(),
             means: plan.means.clone(),
-            breaker: board.books.breaker(index),
+            front: board.books.front(index),
             retry: plan.retry,
             fallback: plan.fallback.clone(),
             fallbacks: Semaphore::new(FALLBACKS),
@@ -149,6 +153,9 @@ pub async fn run(plan: Plan, observers: Observers, shutdown: CancellationToken) 
     }
     drop(sender);
     let end = board.keep(messages, &plan, &shutdown, &stop).await;
+    for index in 0..plan.targets.len() {
+        board.books.front(index).finish().await;
+    }
     Found { snapshot: board.snapshot(), end }
 }
 
@@ -244,6 +251,7 @@ pub(super) mod tests {
             request: Request::default(),
             expect: Expect::default(),
             breaker: Config { timeout: Duration::from_secs(20), ..Config::default() },
+            shared: None,
         };
         Plan {
             targets: addresses.iter().map(target).collect(),
@@ -276,7 +284,7 @@ pub(super) mod tests {
         let (_open, up, down) = open_and_closed().await;
         let (snapshots, seen) = watch::channel(Snapshot::default());
         let (changes, mut changed) = mpsc::unbounded_channel();
-        let observers = Observers { snapshots: Some(snapshots), changes: Some(changes) };
+        let observers = Observers { snapshots: Some(snapshots), changes: Some(changes), troubles: None };
         let found = run(plan(&[&up, &down], Some(30)), observers, CancellationToken::new()).await;
         let [up, down] = &found.snapshot.targets[..] else { panic!("two targets") };
         assert_eq!((found.end, found.snapshot.rounds), (End::Finished, 30));
@@ -353,7 +361,7 @@ pub(super) mod tests {
             let _ = seen.wait_for(|snapshot| snapshot.targets.iter().any(|t| t.breaker.in_flight > 0)).await;
             stopper.cancel();
         });
-        let observers = Observers { snapshots: Some(snapshots), changes: None };
+        let observers = Observers { snapshots: Some(snapshots), ..Observers::default() };
         let mut plan = plan(&["exec:sleep 60", "exec:true"], None);
         plan.pace.interval = Duration::from_millis(20);
         let found = run(plan, observers, shutdown).await;

@@ -5,14 +5,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use tokio::sync::mpsc::UnboundedSender;
+
 use super::board::Plan;
 use super::clock::rfc3339;
 use super::flap::FlapRule;
+use super::front::Front;
 use super::report::{Snapshot, Standing, State, StateChange};
 use super::round::Message;
 use super::tally::{Streaks, Tally};
 use super::target::Target;
-use crate::breaker::Breaker;
+use crate::circuit::Trouble;
 
 /// So many of the latest changes are kept.
 const CHANGES: usize = 10;
@@ -35,7 +38,7 @@ pub struct Books {
 
 struct Book {
     target: Target,
-    breaker: Arc<Breaker>,
+    front: Arc<Front>,
     tally: Tally,
     state: State,
     standing: Standing,
@@ -52,19 +55,13 @@ pub struct Counted {
 
 impl Books {
     /// Empty ones.
-    pub fn new(plan: &Plan, now_ms: u64) -> Self {
-        let book = |target: &Target| {
-            let mut config = target.breaker.clone();
-            if !plan.breaking {
-                config.request_volume = u32::MAX;
-            }
-            Book {
-                target: target.clone(),
-                breaker: Arc::new(Breaker::new(config, now_ms)),
-                tally: Tally::default(),
-                state: State::Unknown,
-                standing: Standing::Unknown,
-            }
+    pub fn new(plan: &Plan, troubles: Option<&UnboundedSender<Trouble>>, now_ms: u64) -> Self {
+        let book = |target: &Target| Book {
+            target: target.clone(),
+            front: Arc::new(Front::new(target, plan.breaking, troubles.cloned(), now_ms)),
+            tally: Tally::default(),
+            state: State::Unknown,
+            standing: Standing::Unknown,
         };
         Books {
             books: plan.targets.iter().map(book).collect(),
@@ -79,9 +76,9 @@ impl Books {
         }
     }
 
-    /// The breaker of the target at this place.
-    pub fn breaker(&self, target: usize) -> Arc<Breaker> {
-        self.books[target].breaker.clone()
+    /// The breakers of the target at this place.
+    pub fn front(&self, target: usize) -> Arc<Front> {
+        self.books[target].front.clone()
     }
 
     /// What is known of each target.
@@ -124,7 +121,12 @@ impl Books {
     /// All of it at one moment.
     pub fn snapshot(&self, now_ms: u64) -> Snapshot {
         let report = |book: &Book| {
-            book.tally.report(&book.target, book.breaker.stats(now_ms), self.breaking, self.has_fallback)
+            let stats = book.front.stats(now_ms);
+            let mut report = book.tally.report(&book.target, stats, self.breaking, self.has_fallback);
+            if let Some((name, uncounted)) = book.front.shared() {
+                (report.breaker.name, report.breaker.uncounted) = (Some(name), uncounted);
+            }
+            report
         };
         Snapshot {
             targets: self.books.iter().map(report).collect(),
@@ -138,7 +140,7 @@ impl Books {
 impl Book {
     /// Notes the target's state, and says when it stands otherwise than before.
     fn settle(&mut self, now_ms: u64, rule: FlapRule) -> Option<StateChange> {
-        let state = self.tally.state(&self.breaker.stats(now_ms));
+        let state = self.tally.state(&self.front.stats(now_ms));
         if std::mem::replace(&mut self.state, state) != state {
             self.tally.flaps.note(now_ms, rule);
         }
@@ -183,7 +185,7 @@ mod tests {
         let now_ms = number * SECOND;
         let outcome = if good { Outcome::Success } else { Outcome::Failure };
         let (mut result, mut latency_us) = (Ok(()), None);
-        let ending = match books.breaker(target).ask(now_ms) {
+        let ending = match books.front(target).own().ask(now_ms) {
             Err(_) => Ending::ShortCircuited,
             Ok(permit) => {
                 permit.report(outcome, latency, now_ms);
@@ -208,7 +210,7 @@ mod tests {
     }
 
     fn books(targets: usize) -> Books {
-        Books::new(&plan(&vec!["tcp://127.0.0.1:1"; targets], None), 0)
+        Books::new(&plan(&vec!["tcp://127.0.0.1:1"; targets], None), None, 0)
     }
 
     /// The changes told of a target that is up in the rounds for which `good` says so.

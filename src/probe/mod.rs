@@ -1,10 +1,12 @@
-//! The probe: calls targets in rounds, each through a circuit breaker of its own, and says what is up.
+//! The probe: calls targets in rounds, each through a circuit breaker of its own or one that is shared, and says what
+//! is up.
 //!
 //! - `target`     what is probed: request and expectations of an address
 //! - `expect`     what a good answer looks like
 //! - `call`       one call over HTTP, TCP, TLS or by a command
 //! - `certificate` when the certificate that was served ends
 //! - `classify`   finds which of the known reasons a failure had
+//! - `front`      the breakers before the calls of a target
 //! - `round`      a call, its retries and its fallback; `pace` says when rounds are due
 //! - `tally`      what was counted for one target, and its state; `flap` says when that changes too often
 //! - `books`      the books of all targets; `board` publishes them, and ends the run
@@ -25,6 +27,7 @@ mod clock;
 mod counting;
 pub mod expect;
 mod flap;
+mod front;
 pub mod notify;
 mod pace;
 pub mod report;
@@ -37,6 +40,7 @@ pub use board::{End, Found, Goal, Observers, Plan, Until, run};
 pub use call::Means;
 pub use clock::rfc3339;
 pub use flap::FlapRule;
+pub use front::Shared;
 pub use pace::Pace;
 pub use report::{Snapshot, Standing, State, StateChange, TargetReport};
 pub use round::Retry;

@@ -141,6 +141,8 @@ pub enum Ending {
     ShortCircuited,
     /// Not made: too many calls of this target were in flight.
     Rejected,
+    /// Not made: the store of its shared breaker did not answer.
+    Unavailable,
 }
 
 impl From<breaker::Outcome> for Ending {
@@ -290,9 +292,12 @@ pub struct Mark {
     pub latency_us: Option<u64>,
 }
 
-/// A breaker's statistics.
+/// A breaker's statistics. Of one that is shared `state`, `since`, `reopen_count`, `next_trial_ms`, `transitions` and `window`
+/// are what it is for all who share it, as this run saw it last; the other counts are those of this run.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
 pub struct BreakerReport {
+    /// Its name in the store, where it is shared.
+    pub name: Option<String>,
     /// When false, it counts and never trips: with `--no-breaker` and with `--until`.
     pub enabled: bool,
     /// Where it stands.
@@ -317,6 +322,8 @@ pub struct BreakerReport {
     pub short_circuited: u64,
     /// Calls not made because too many were in flight.
     pub rejected: u64,
+    /// Calls that a shared breaker was not asked about or told of, because its store did not answer.
+    pub uncounted: u64,
     /// Calls running now.
     pub in_flight: u32,
     /// Failed trials since it was last closed.
@@ -387,6 +394,7 @@ impl BreakerReport {
     ) -> Self {
         let counted = reasons.iter().filter(|(reason, _)| !reason.is_local());
         BreakerReport {
+            name: None,
             enabled,
             state: stats.phase,
             since: rfc3339(stats.since),
@@ -399,6 +407,7 @@ impl BreakerReport {
             excluded: stats.excluded,
             short_circuited: stats.short_circuited,
             rejected: stats.rejected,
+            uncounted: 0,
             in_flight: stats.in_flight,
             reopen_count: stats.reopen_count,
             next_trial_ms: stats.next_trial_in.map(millis),

@@ -11,10 +11,11 @@ use tokio::time::{sleep, timeout};
 
 use super::call::{Call, Means, call};
 use super::clock::Clock;
+use super::front::{Front, Refused};
 use super::report::{Ending, Mark, micros};
 use super::shell::{self, Capture};
 use super::target::Target;
-use crate::breaker::{Breaker, Outcome, Refusal};
+use crate::breaker::{Outcome, Refusal};
 use crate::units;
 
 /// How a failed call is repeated within its round.
@@ -85,8 +86,8 @@ pub struct Runner {
     pub target: Target,
     /// How it is reached.
     pub means: Means,
-    /// Its breaker.
-    pub breaker: Arc<Breaker>,
+    /// Its breakers.
+    pub front: Arc<Front>,
     /// How failed calls are repeated.
     pub retry: Retry,
     /// A text for `sh -c`, run when a round was not good.
@@ -110,7 +111,7 @@ impl Runner {
             sleep(self.retry.pause(nth, fastrand::f64())).await;
             match self.attempt().await {
                 // Refused: the failure before it is what is known.
-                (Mark { outcome: Ending::ShortCircuited | Ending::Rejected, .. }, _) => break,
+                (Mark { latency_us: None, .. }, _) => break,
                 again => (mark, reason) = again,
             }
         }
@@ -128,19 +129,23 @@ impl Runner {
         self.tell(Message::Round { target: self.index, number, mark });
     }
 
-    /// One call, if the breaker lets it through; and a word for why it was not good.
+    /// One call, if its breakers let it through; and a word for why it was not good.
     async fn attempt(&self) -> (Mark, &'static str) {
-        let at_ms = self.clock.now_ms();
-        let permit = match self.breaker.ask(at_ms) {
-            Ok(permit) => permit,
-            Err(refusal) => return refused(&refusal),
+        let leave = match self.front.ask(self.clock.now_ms()).await {
+            Ok(leave) => leave,
+            Err(refused) => return not_made(refused),
         };
+        let at_ms = self.clock.now_ms();
         let call = call(&self.target, &self.means).await;
         let outcome = call.result.as_ref().map_or_else(|fault| fault.reason.outcome(), |()| Outcome::Success);
-        permit.report(outcome, call.latency, self.clock.now_ms());
+        let reported = leave.report(outcome, call.latency, self.clock.now_ms());
         let mark = Mark { outcome: outcome.into(), latency_us: Some(micros(call.latency)) };
         let reason = call.result.as_ref().map_or_else(|fault| fault.reason.id(), |()| "");
         self.tell(Message::Call { target: self.index, at_ms, call });
+        if let Some(reported) = reported {
+            // It does not panic, and nobody aborts it.
+            let _ = reported.await;
+        }
         (mark, reason)
     }
 
@@ -163,10 +168,11 @@ impl Runner {
     }
 }
 
-fn refused(refusal: &Refusal) -> (Mark, &'static str) {
-    let (outcome, reason) = match refusal {
-        Refusal::ShortCircuited { .. } => (Ending::ShortCircuited, "short_circuited"),
-        Refusal::Rejected { .. } => (Ending::Rejected, "rejected"),
+fn not_made(refused: Refused) -> (Mark, &'static str) {
+    let (outcome, reason) = match refused {
+        Refused::By(Refusal::ShortCircuited { .. }) => (Ending::ShortCircuited, "short_circuited"),
+        Refused::By(Refusal::Rejected { .. }) => (Ending::Rejected, "rejected"),
+        Refused::Unavailable => (Ending::Unavailable, "unavailable"),
     };
     (Mark { outcome, latency_us: None }, reason)
 }

@@ -100,7 +100,7 @@ impl Tally {
             Ending::Success => self.streak = Streak { up: self.streak.up + 1, down: 0 },
             Ending::Failure | Ending::Timeout => self.streak = Streak { up: 0, down: self.streak.down + 1 },
             Ending::Excluded => self.untested = true,
-            Ending::ShortCircuited | Ending::Rejected => return,
+            Ending::ShortCircuited | Ending::Rejected | Ending::Unavailable => return,
         }
         self.untested = mark.outcome == Ending::Excluded;
         if self.streak.up >= streaks.up_after {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 
 use super::expect::Expect;
+use super::front::Shared;
 use crate::address::{Address, Encryption};
 use crate::breaker;
 
@@ -23,6 +24,8 @@ pub struct Target {
     pub expect: Expect,
     /// The breaker that its calls pass through, and with it the timeout of each call.
     pub breaker: breaker::Config,
+    /// The breaker of a store that they pass through in its place.
+    pub shared: Option<Shared>,
 }
 
 impl Target {
@@ -185,6 +188,7 @@ mod tests {
             request: Request::default(),
             expect: Expect::default(),
             breaker: breaker::Config::default(),
+            shared: None,
         };
         assert_eq!(target.check(), Ok(()));
         target.expect.body = Some("x".into());
@@ -197,7 +201,7 @@ mod tests {
         let check = |address: &str, redirects, expect| {
             let (address, breaker) = (address.parse().unwrap(), breaker::Config::default());
             let request = Request { redirects, ..Request::default() };
-            let target = Target { name: "t".into(), address, request, expect, breaker };
+            let target = Target { name: "t".into(), address, request, expect, breaker, shared: None };
             target.check().map_err(|misfit| misfit.part)
         };
         let life = || Expect { cert_life: "14d".parse().ok(), ..Expect::default() };
@@ -224,7 +228,8 @@ mod tests {
             let expect = Expect { status: vec![status.parse().unwrap()], ..Expect::default() };
             let breaker = breaker::Config::default();
             let (address, request) = (address.parse().unwrap(), Request::default());
-            Target { name: "t".into(), address, request, expect, breaker }.check().map_err(|e| e.to_string())
+            let target = Target { name: "t".into(), address, request, expect, breaker, shared: None };
+            target.check().map_err(|e| e.to_string())
         };
         assert_eq!((check("http://h", "100-599"), check("exec:x", "255")), (Ok(()), Ok(())));
         let text = check("http://h", "700").unwrap_err();

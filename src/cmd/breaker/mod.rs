@@ -5,12 +5,12 @@ mod force;
 mod hystrix;
 mod list;
 mod run;
-mod settings;
 mod show;
 mod shown;
 mod watch;
 
 use crate::app::App;
+use crate::cmd::breakers as settings;
 use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;

@@ -9,20 +9,19 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::failing::ExitCodes;
-use super::settings::{self, StoreArgs};
+use super::settings::{self, StoreArgs, Unavailable, refused};
 use crate::app::App;
 use crate::breaker::{Outcome, Refusal, Transition};
 use crate::circuit::run::{self, Ended};
-use crate::circuit::{Asked, Circuit, Name, Pass, Place, Terms};
+use crate::circuit::{Answer, Asked, Circuit, Name, Pass, Place, Terms, Trouble, why};
 use crate::cmd::breaker_config::breaker_config;
 use crate::cmd::names::Names;
-use crate::cmd::store::failed;
 use crate::config::{BreakerKnobs, Layer};
 use crate::error::Error;
 use crate::exit::{Exit, Verdict};
 use crate::output::{self, Case, Human};
 use crate::process::{Command, Signals, StartError};
-use crate::units::{self, brief};
+use crate::units;
 
 /// Run a command through a breaker: not while it is open, and no longer than the timeout
 #[derive(clap::Args, Clone, Debug)]
@@ -79,13 +78,6 @@ pub struct Args {
     store: StoreArgs,
 }
 
-/// What to do without an answer of the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Unavailable {
-    Allow,
-    Deny,
-}
-
 /// Runs it; its exit code, or that of its fallback, is ours.
 pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
     let knobs = args.knobs.clone().or(app.config.profile.breaker.clone());
@@ -118,24 +110,19 @@ pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
 /// Asks the breaker; none, and why, without an answer.
 async fn ask(args: &Args, circuit: &Circuit, app: &App) -> Result<(Option<Asked>, Option<String>), Error> {
     let ask = async { Ok(circuit.ask(args.fallback.is_some()).await) };
-    let error = match app.unless_interrupted(ask).await? {
-        Ok((asked, damaged)) => {
+    match app.unless_interrupted(ask).await? {
+        Ok(Answer { asked, damaged, .. }) => {
             if damaged {
-                let name = &args.name;
-                app.console
-                    .warn(&format!("the record of {name} was damaged and is put aside: it begins closed"));
+                app.console.warn(&Trouble::Damaged(args.name.clone()).to_string());
             }
-            return Ok((Some(asked), None));
+            Ok((Some(asked), None))
         }
-        Err(error) => failed(error),
-    };
-    let why = error.causes().last().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
-    let (name, how) = match args.state_unavailable {
-        Unavailable::Allow => (&args.name, "is called all the same, and not counted"),
-        Unavailable::Deny => (&args.name, "is not called"),
-    };
-    app.console.warn(&format!("the breaker's state is unavailable ({why}): {name} {how}"));
-    Ok((None, Some(why)))
+        Err(error) => {
+            let allowed = args.state_unavailable == Unavailable::Allow;
+            app.console.warn(&Trouble::unavailable(&args.name, &error, allowed).to_string());
+            Ok((None, Some(why(&error))))
+        }
+    }
 }
 
 /// What one call needs.
@@ -181,20 +168,11 @@ impl Call<'_> {
     }
 
     async fn refused(&mut self, refusal: Refusal, place: Place, report: &mut Report) -> Result<Exit, Error> {
-        let name = &self.args.name;
-        let (word, text) = match refusal {
-            Refusal::ShortCircuited { retry_after } if retry_after >= FOR_EVER => {
-                ("short_circuited", format!("{name} is held open: not called"))
-            }
-            Refusal::ShortCircuited { retry_after } => {
-                let after = brief(retry_after);
-                ("short_circuited", format!("{name} is open: not called, next trial in {after}"))
-            }
-            Refusal::Rejected { in_flight, limit } => (
-                "rejected",
-                format!("{name}: not called, {in_flight} of at most {limit} calls are in flight"),
-            ),
+        let word = match refusal {
+            Refusal::ShortCircuited { .. } => "short_circuited",
+            Refusal::Rejected { .. } => "rejected",
         };
+        let text = refused(&self.args.name, refusal);
         self.app.console.note(&text);
         report.outcome = word;
         Ok(self.fall_back(place, word, Exit::REFUSED, report).await.unwrap_or(Exit::REFUSED))
@@ -286,9 +264,6 @@ impl Call<'_> {
         Command { program, arguments, environment }
     }
 }
-
-/// What is held open without an end is told so.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 fn not_run(error: run::Error) -> Error {
     let text = error.to_string();

@@ -15,6 +15,7 @@ mod request;
 pub mod run;
 mod save;
 mod settings;
+mod shared;
 mod stages;
 #[cfg(test)]
 mod tests;

@@ -9,10 +9,11 @@ use tokio::sync::watch;
 use super::asked;
 use super::live::View;
 use super::report::{Report, Subject};
-use super::settings::{Prepared, Settings};
+use super::settings::{Breaker, Prepared, Settings};
 use super::stages::Stages;
-use super::{jobs, request, save};
+use super::{jobs, request, save, shared};
 use crate::app::App;
+use crate::cmd::breakers::SharedArgs;
 use crate::cmd::names::Names;
 use crate::complete;
 use crate::config::LoadKnobs;
@@ -36,6 +37,7 @@ Examples:
   hardy load run http://127.0.0.1:8080 -c 64 -d 10s            # closed loop: 64 at once
   hardy load run api --rate 500/s --arrivals poisson -d 1m     # open loop: 500 per second, whatever comes back
   hardy load run api --stages 10s:100/s,30s:100/s-1000/s
+  hardy load run api --breaker pay --when-open shed            # with all who use `hardy breaker run pay`
   hardy load run https://api.example --http2 -c 64 --streams 16 -n 100000
   ls *.wav | hardy load run --jobs - -w 4 -- lame {} {.}.mp3   # a job for each line, four at once
   hardy load run --jobs hosts --joblog log --resume --timeout 1m --retries 2 -- ssh {} uptime
@@ -43,7 +45,15 @@ Examples:
 Replacement strings in the words of a job:
   {} the line, as one argument whatever it contains; {.} without extension; {/} base name; {//} directory;
   {/.} base name without extension; {#} number of the job; {%} slot of its worker. Without any, {} is appended.
-  A job has its own process group and an empty stdin. What it leaves in the group is ended with it.")]
+  A job has its own process group and an empty stdin. What it leaves in the group is ended with it.
+
+Shared breaker:
+  Ten times a second --breaker is told what has ended, and says what passes until then; no request asks it, and none takes a
+  place. Its settings are those of the config, its timeout is that of the load. A run ends when it opens, whoever opened it; one
+  that would begin while it is open sends nothing: exit 75. With --when-open shed requests are kept back instead, and counted.
+  After the cooldown one of them is the trial, if nobody else makes it. The warm-up is not counted.
+  With --jobs each job is run by `hardy breaker run NAME`: one that is not called ends with 75, one that takes too long with 124,
+  and in NAME {} is replaced, as in --lock.")]
 pub struct Args {
     // First, because those that follow take what it looks at.
     #[command(flatten)]
@@ -100,15 +110,18 @@ pub struct Args {
     /// Keep the whole run in this file, with its histograms, for `load compare`
     #[arg(long, value_name = "FILE", help_heading = "Verdict")]
     pub(super) save: Option<PathBuf>,
-    /// Put a circuit breaker, with the settings of the config, in front of the run
-    #[arg(long, help_heading = "Verdict", hide_short_help = true)]
-    pub(super) breaker: bool,
-    /// What an open breaker means: abort the run, or shed requests until it closes
+    #[command(flatten)]
+    pub(super) shared: SharedArgs,
+    /// Put a breaker of its own, with the settings of the config, in front of the run
+    #[arg(long, conflicts_with = "breaker", help_heading = "Circuit breaker", hide_short_help = true)]
+    pub(super) own_breaker: bool,
+    /// What an open breaker means: abort the run, or shed requests until it closes [default: abort]
+    ///
+    /// A run that would begin while the shared breaker is open sends nothing, and ends with 75.
     #[arg(
         long,
         value_name = "ACTION",
-        requires = "breaker",
-        help_heading = "Verdict",
+        help_heading = "Circuit breaker",
         hide_possible_values = true,
         hide_short_help = true
     )]
@@ -196,10 +209,17 @@ pub async fn run(args: Args, app: &App) -> Result<Exit, Error> {
     let settings = Settings::resolve(&args, &app.config).await?;
     settings.warnings.iter().for_each(|warning| app.console.warn(warning));
     let mut file = args.save.as_deref().map(save::open).transpose()?;
-    let guard = settings.breaker.map(|(config, when_open)| Guard::new(config, when_open));
     let watch = args.fail_fast.then(|| Watch::new(args.fail_if.clone()));
     let started_at = format!("{:.3}", Timestamp::now());
-    let outcome = once(&settings.run, (guard, watch), app).await?;
+    let outcome = match settings.breaker {
+        Breaker::None => once(&settings.run, watch, app).await?,
+        Breaker::Own(config, when_open) => {
+            once(&settings.run, (Guard::new(config, when_open), watch), app).await?
+        }
+        Breaker::Shared(circuit, when_open, without_store) => {
+            shared::run(&settings.run, (circuit, when_open, without_store), watch, app).await?
+        }
+    };
     let kept = file.as_mut().map(|file| file.keep(&outcome, &settings.run));
     let subject = Subject {
         target: settings.run.target.clone(),

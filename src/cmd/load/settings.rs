@@ -10,6 +10,9 @@ use super::request;
 use super::run::{Args, ConnectionArgs, WhenOpenArg};
 use crate::address::{Address, AddressError};
 use crate::breaker;
+use crate::circuit::Circuit;
+use crate::cmd::breaker_config::breaker_config;
+use crate::cmd::breakers::SharedArgs;
 use crate::cmd::names::Names;
 use crate::config::{self, Config, Layer, LoadKnobs, need};
 use crate::error::Error;
@@ -53,12 +56,22 @@ impl Transport for Wire {
     }
 }
 
+/// A breaker in front of a run.
+pub enum Breaker {
+    /// None.
+    None,
+    /// Of the run alone.
+    Own(breaker::Config, WhenOpen),
+    /// Of a store; last whether requests are sent without an answer of it.
+    Shared(Circuit, WhenOpen, bool),
+}
+
 /// What the arguments and the config mean together.
 pub struct Settings {
     /// The run.
     pub run: Prepared,
-    /// The breaker in front of it.
-    pub breaker: Option<(breaker::Config, WhenOpen)>,
+    /// What stands in front of it.
+    pub breaker: Breaker,
     /// What people should know of what is sent.
     pub warnings: Vec<String>,
 }
@@ -71,12 +84,7 @@ impl Settings {
         let target = Target::find(args, config)?;
         let sent = request::resolve(&args.request, &target.origin(args))?;
         let plan = plan(args, &knobs, &target, sent.schedule)?;
-        let breaker = match args.breaker {
-            false => None,
-            true => {
-                Some((breaker_config(config)?, args.when_open.map_or(WhenOpen::Abort, WhenOpenArg::engine)))
-            }
-        };
+        let breaker = breaker(args, config, plan.timeout)?;
         let wire = wire(args, &knobs, &target, sent.requests).await?;
         Ok(Settings { run: Prepared { target: target.name, plan, wire }, breaker, warnings: sent.warnings })
     }
@@ -261,19 +269,23 @@ fn threads(wanted: usize, workers: usize) -> usize {
     threads.min(workers)
 }
 
-fn breaker_config(config: &Config) -> Result<breaker::Config, Error> {
-    let knobs = &config.profile.breaker;
-    let threshold = need(knobs.error_threshold, "breaker.error_threshold")?.0;
-    let config = breaker::Config {
-        timeout: need(knobs.timeout, "breaker.timeout")?.0,
-        error_threshold_percent: threshold as u8,
-        request_volume: need(knobs.volume, "breaker.volume")?,
-        window: need(knobs.window, "breaker.window")?.0,
-        cooldown: need(knobs.cooldown, "breaker.cooldown")?.0,
-        ..breaker::Config::default()
+fn breaker(args: &Args, config: &Config, timeout: time::Duration) -> Result<Breaker, Error> {
+    let when_open = args.when_open.map_or(WhenOpen::Abort, WhenOpenArg::engine);
+    let numbers = || breaker_config(config.profile.breaker.clone(), |field| format!("breaker.{field}"));
+    let Some(name) = args.shared.name() else {
+        SharedArgs::need_one(&args.names)?;
+        return match (args.own_breaker, args.when_open) {
+            (true, _) => Ok(Breaker::Own(numbers()?, when_open)),
+            (false, None) => Ok(Breaker::None),
+            (false, Some(_)) => {
+                Err(Error::usage("--when-open has no meaning without --breaker NAME or --own-breaker"))
+            }
+        };
     };
-    config.validate().map_err(|error| Error::usage(format!("breaker: {error}")))?;
-    Ok(config)
+    // A request is given up by the load's own timeout.
+    let numbers = breaker::Config { timeout, ..numbers()? };
+    let circuit = args.shared.circuit(name, numbers, None, config)?;
+    Ok(Breaker::Shared(circuit, when_open, args.shared.without_store()))
 }
 
 async fn wire(args: &Args, knobs: &LoadKnobs, target: &Target, requests: Requests) -> Result<Wire, Error> {

@@ -207,7 +207,7 @@ fn history(marks: &[Mark], width: usize) -> String {
     let good = |mark: &Mark| mark.latency_us.filter(|_| mark.outcome == Ending::Success).map(|us| us as f64);
     let heights: Vec<_> = latest.iter().map(good).collect();
     let symbol = |(mark, height): (&Mark, char)| match mark.outcome {
-        Ending::ShortCircuited | Ending::Rejected => '·',
+        Ending::ShortCircuited | Ending::Rejected | Ending::Unavailable => '·',
         Ending::Excluded => '?',
         Ending::Success | Ending::Failure | Ending::Timeout => height,
     };
@@ -323,7 +323,8 @@ fn phases(target: &TargetReport) -> Option<String> {
 
 fn counts(breaker: &BreakerReport) -> String {
     let state = if breaker.enabled { breaker.state.to_string() } else { "off".to_owned() };
-    let mut text = format!("{state}: {}", counted(breaker.requests, "request"));
+    let name = breaker.name.as_ref().map(|name| format!("{name}, ")).unwrap_or_default();
+    let mut text = format!("{name}{state}: {}", counted(breaker.requests, "request"));
     let more = [
         (breaker.failures, "failed"),
         (breaker.timeouts, "timed out"),
@@ -331,6 +332,7 @@ fn counts(breaker: &BreakerReport) -> String {
         (breaker.short_circuited, "short-circuited"),
         (breaker.rejected, "rejected"),
         (breaker.excluded, "excluded"),
+        (breaker.uncounted, "not counted"),
     ];
     for (count, what) in more.into_iter().filter(|(count, _)| *count > 0) {
         text += &format!(", {count} {what}");

@@ -26,6 +26,7 @@ use crate::probe::expect::{self, HeaderMatch, JsonMatch, StatusRange};
 use crate::tls::threshold::Threshold;
 use crate::units::Duration;
 
+use crate::cmd::breakers::SharedArgs;
 use crate::cmd::names::Names;
 use report::Report;
 use settings::{Goal, Settings, check_proxies};
@@ -44,6 +45,7 @@ Examples:
   hardy probe --watch --webhook https://hooks.example/T0/B1 --listen :9116
   hardy probe 'dns://10.0.0.2/api.example?type=A' --expect-answer 10.0.0.7
   hardy probe redis://cache postgres://db/shop grpc://cart:50051 --until up
+  hardy probe api --breaker pay --watch           # the breaker of all who name it, as `hardy breaker run pay` does
   hardy probe udp://game:27015 --send '\\xff\\xff\\xff\\xffgetinfo' --expect-body-regex hostname
 
 Targets:
@@ -71,7 +73,13 @@ States:
   down      it does not answer as expected
   unknown   not tested (often enough), or the last test failed for a reason of this host (local.*)
   flapping  of a watch: the state has changed 8 times (--flap-changes) in 5 minutes (--flap-window); until fewer than
-            half as many are left there, no single change is told")]
+            half as many are left there, no single change is told
+
+Shared breaker:
+  With --breaker, or `breaker = \"NAME\"` of a target in the config, each call asks that breaker of the store, and is reported
+  to it; the settings above are this caller's, as of `hardy breaker run`. In the report its state, window and transitions are
+  those of all who share it. A probe of which it let no call through ends with 75. With --until and --no-breaker it is told of
+  the calls, and neither asked nor tripped. Without an answer of the store calls are made, uncounted, and stderr says so.")]
 pub struct Args {
     // First, because those that follow take what it looks at.
     #[command(flatten)]
@@ -107,6 +115,8 @@ pub struct Args {
     expect: ExpectArgs,
     #[command(flatten)]
     breaker: BreakerKnobs,
+    #[command(flatten)]
+    shared: SharedArgs,
     /// Let the breaker count, but never trip; so does --until
     #[arg(long, help_heading = "Circuit breaker")]
     no_breaker: bool,
@@ -164,7 +174,7 @@ struct ExpectArgs {
     /// Header: NAME, NAME: VALUE or NAME: /REGEX/ [repeatable]
     #[arg(long, hide_short_help = true, value_name = "HEADER")]
     expect_header: Vec<HeaderMatch>,
-    /// Text that the body, or the answer of a tcp or udp target, contains
+    /// Text in the body, or in the answer to --send
     #[arg(long, visible_alias = "expect", value_name = "TEXT")]
     expect_body: Option<String>,
     /// Pattern that the body matches

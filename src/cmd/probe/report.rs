@@ -147,6 +147,7 @@ impl output::Report for Report {
         match &self.until {
             _ if self.nagios => nagios::exit(self),
             Some(waited) if !waited.reached => Exit::WAIT_ENDED,
+            _ if self.is_refused() => Exit::REFUSED,
             _ => self.verdict().into(),
         }
     }
@@ -165,10 +166,16 @@ impl output::Report for Report {
 }
 
 impl Report {
+    /// Nothing is known to be bad, and what is unknown is so because its breaker let no call through.
+    fn is_refused(&self) -> bool {
+        let mut unknown = self.targets.iter().filter(|target| target.state == State::Unknown);
+        output::Report::verdict(self) == Verdict::Unknown && unknown.all(was_refused)
+    }
+
     fn case(&self, target: &TargetReport) -> Case {
         let failure = target.last_failure.as_ref();
-        let reason = failure.and_then(|last| last.reason).map_or(target.state.id(), Reason::id);
-        let reason = reason.to_owned();
+        let state = if was_refused(target) { "short_circuited" } else { target.state.id() };
+        let reason = failure.and_then(|last| last.reason).map_or(state, Reason::id).to_owned();
         let detail = failure.and_then(|last| last.detail.clone());
         let message = detail.unwrap_or_else(|| format!("{} is {}", target.name, target.state.id()));
         let outcome = match self.judge(target.state) {
@@ -179,6 +186,11 @@ impl Report {
         let time = Duration::from_micros(target.last.as_ref().map_or(0, |last| last.latency_us));
         Case { name: target.name.clone(), time, outcome }
     }
+}
+
+/// Its breaker let no call through.
+fn was_refused(target: &TargetReport) -> bool {
+    target.calls == 0 && target.breaker.short_circuited + target.breaker.rejected > 0
 }
 
 #[cfg(test)]
@@ -204,6 +216,7 @@ pub(super) mod tests {
             request: Request::default(),
             expect: Expect::default(),
             breaker: Config { timeout: Duration::from_secs(20), ..Config::default() },
+            shared: None,
         };
         let plan = Plan {
             targets: addresses.iter().map(target).collect(),

@@ -1,5 +1,6 @@
 //! A run as it goes on: the engine works, and what it says is shown, told and served.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -12,6 +13,7 @@ use super::settings::Settings;
 use super::{human, metrics, tell};
 use crate::app::App;
 use crate::cmd::beside;
+use crate::circuit;
 use crate::error::Error;
 use crate::output::Live;
 use crate::probe::notify::{Ledger, Notifier, Trouble};
@@ -26,13 +28,15 @@ pub async fn run(settings: &Settings, app: &App) -> Result<Report, Error> {
     let (snapshots, mut seen) = watch::channel(Snapshot::default());
     let (changes, changed) = unbounded_channel();
     let (troubles, mut troubled) = unbounded_channel();
+    let (of_store, mut store) = unbounded_channel();
     let (telling, ledger, mut told) = tell_all(settings, &troubles, changed);
-    let mut view = View { app, settings, live: app.console.live(), ledger, rounds: 0 };
+    let mut view = View { app, settings, live: app.console.live(), ledger, rounds: 0, told: BTreeSet::new() };
     let _metrics = serve_metrics(settings, &view.ledger, &seen, app).await?;
     let documents = settings.watch && app.console.is_json();
     let observers = Observers {
         snapshots: (documents || settings.listen.is_some() || view.live.is_shown()).then_some(snapshots),
         changes: settings.watch.then_some(changes),
+        troubles: Some(of_store),
     };
     let stop = app.shutdown.token.child_token();
     // A task of its own: a reader of stdout that is slow must not hold the books up.
@@ -47,11 +51,15 @@ pub async fn run(settings: &Settings, app: &App) -> Result<Report, Error> {
             }
             Some(change) = told.recv() => view.change(&change)?,
             Some(trouble) = troubled.recv() => view.trouble(&trouble),
+            Some(trouble) = store.recv() => view.store(&trouble),
         }
         if settings.watch && app.console.reader_is_gone() {
             stop.cancel();
         }
     };
+    while let Ok(trouble) = store.try_recv() {
+        view.store(&trouble);
+    }
     let found = found.map_err(|error| Error::unknown("the probe ended before its time").because(error))?;
     // All changes are known, so that this ends by itself.
     let notifier = telling.await.map_err(|error| Error::unknown("cannot tell of changes").because(error))?;
@@ -113,6 +121,8 @@ struct View<'a> {
     ledger: Ledger,
     /// Rounds that were shown.
     rounds: u64,
+    /// What was said of the store of shared breakers.
+    told: BTreeSet<String>,
 }
 
 impl View<'_> {
@@ -145,6 +155,15 @@ impl View<'_> {
             return Ok(());
         }
         self.app.console.emit_text(&(human::change(change) + "\n")).map(drop)
+    }
+
+    /// Once: targets may share a breaker, and breakers a store.
+    fn store(&mut self, trouble: &circuit::Trouble) {
+        let text = trouble.to_string();
+        if !self.told.contains(&text) {
+            self.app.console.warn(&text);
+            self.told.insert(text);
+        }
     }
 
     fn trouble(&self, trouble: &Trouble) {

@@ -9,6 +9,7 @@ use rustls::sign::CertifiedKey;
 use super::targets::{all, applicable};
 use super::{Args, RequestArgs};
 use crate::address::Address;
+use crate::cmd::breakers::SharedArgs;
 use crate::cmd::names::{Names, flag};
 use crate::config::{Config, FailOn, Layer, ProbeKnobs, need};
 use crate::error::Error;
@@ -56,6 +57,9 @@ impl Settings {
             ));
         }
         applicable(&args, &targets)?;
+        if targets.iter().all(|target| target.shared.is_none()) {
+            SharedArgs::need_one(&args.names)?;
+        }
         if args.names.typed("wait") && args.until.is_none() {
             return Err(Error::usage("--wait has no meaning without --until")
                 .hint("add --until up, or say with --timeout how long one call may take"));

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use reqwest::Method;
@@ -11,13 +12,14 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use super::{Args, ExpectArgs};
 use crate::address::{Address, AddressError};
 use crate::breaker;
+use crate::circuit::{Circuit, Name};
 use crate::cmd::breaker_config::breaker_config;
 use crate::cmd::names::flag;
 use crate::config::{self, BreakerKnobs, Config, Layer};
 use crate::error::Error;
 use crate::http::Family;
 use crate::probe::expect::{self, Expect, ExpectError, HeaderMatch, JsonMatch};
-use crate::probe::{Part, Password, Request, Target};
+use crate::probe::{Part, Password, Request, Shared, Target};
 use crate::units::Duration;
 
 /// The targets asked for, each once, or all of the config.
@@ -27,9 +29,9 @@ pub fn all(args: &Args, config: &Config) -> Result<Vec<Target>, Error> {
         names = config.targets.keys().map(String::as_str).collect();
     }
     let mut targets = Vec::new();
-    let (mut seen, mut shown) = (HashSet::new(), HashSet::new());
+    let (mut seen, mut shown, mut opened) = (HashSet::new(), HashSet::new(), None);
     for name in names {
-        let target = target(name, args, config)?;
+        let target = target(name, args, config, &mut opened)?;
         if !seen.insert((target.name.clone(), target.address.clone())) {
             continue;
         }
@@ -99,7 +101,13 @@ struct Source<'a> {
     definition: config::Target,
 }
 
-fn target(name: &str, args: &Args, config: &Config) -> Result<Target, Error> {
+/// `opened`: a breaker in the store, once there is one.
+fn target(
+    name: &str,
+    args: &Args,
+    config: &Config,
+    opened: &mut Option<Arc<Circuit>>,
+) -> Result<Target, Error> {
     let configured = config.targets.get(name);
     let definition = configured.cloned();
     let definition =
@@ -111,11 +119,13 @@ fn target(name: &str, args: &Args, config: &Config) -> Result<Target, Error> {
         Err(error) if configured.is_none() => return Err(Error::usage(error.to_string())),
         Err(error) => return Err(source.wrong("url", &error)),
     };
+    let breaker = source.breaker()?;
     let target = Target {
         name: configured.map_or_else(|| address.shown(), |_| name.to_owned()),
         request: source.request(&address)?,
         expect: source.expect()?,
-        breaker: source.breaker()?,
+        shared: source.shared(&breaker, opened)?,
+        breaker,
         address,
     };
     target.check().map_err(|misfit| source.misfit(misfit.part, &misfit))?;
@@ -275,6 +285,21 @@ impl Source<'_> {
             "timeout" => self.timeout_name(),
             field => self.args.names.of("breaker", field),
         })
+    }
+
+    /// The one of the flag, or the target's own.
+    fn shared(
+        &self,
+        breaker: &breaker::Config,
+        opened: &mut Option<Arc<Circuit>>,
+    ) -> Result<Option<Shared>, Error> {
+        let args = &self.args.shared;
+        let own = self.definition.breaker.as_deref().map(str::parse::<Name>).transpose();
+        let own = own.map_err(|error| self.wrong("breaker", &error))?;
+        let Some(name) = args.name().or(own.as_ref()) else { return Ok(None) };
+        let circuit = Arc::new(args.circuit(name, breaker.clone(), opened.as_deref(), self.config)?);
+        opened.get_or_insert_with(|| circuit.clone());
+        Ok(Some(Shared { circuit, without_store: args.without_store() }))
     }
 
     fn timeout_name(&self) -> String {

@@ -20,19 +20,44 @@ pub struct StoreKnobs {
     #[arg(long, value_name = "URL", env = "HARDY_STORE_ENDPOINTS", value_delimiter = ',')]
     pub endpoints: Option<Vec<String>>,
     /// Trust only the PEM certificates of this file, for https endpoints
-    #[arg(long = "store-ca", value_name = "FILE", env = "HARDY_STORE_CA", hide_short_help = true)]
+    #[arg(
+        id = "store_ca",
+        long = "store-ca",
+        value_name = "FILE",
+        env = "HARDY_STORE_CA",
+        hide_short_help = true
+    )]
     pub ca: Option<PathBuf>,
     /// Client certificate (PEM)
-    #[arg(long = "store-cert", value_name = "FILE", env = "HARDY_STORE_CERT", hide_short_help = true)]
+    #[arg(
+        id = "store_cert",
+        long = "store-cert",
+        value_name = "FILE",
+        env = "HARDY_STORE_CERT",
+        hide_short_help = true
+    )]
     pub cert: Option<PathBuf>,
     /// Key of the client certificate (PEM)
-    #[arg(long = "store-key", value_name = "FILE", env = "HARDY_STORE_KEY", hide_short_help = true)]
+    #[arg(
+        id = "store_key",
+        long = "store-key",
+        value_name = "FILE",
+        env = "HARDY_STORE_KEY",
+        hide_short_help = true
+    )]
     pub key: Option<PathBuf>,
     /// User of etcd; the password is in HARDY_STORE_PASSWORD or a file
-    #[arg(long = "store-user", value_name = "NAME", env = "HARDY_STORE_USER", hide_short_help = true)]
+    #[arg(
+        id = "store_user",
+        long = "store-user",
+        value_name = "NAME",
+        env = "HARDY_STORE_USER",
+        hide_short_help = true
+    )]
     pub user: Option<String>,
     /// File with the password of the user, on its first line
     #[arg(
+        id = "store_password_file",
         long = "store-password-file",
         value_name = "FILE",
         env = "HARDY_STORE_PASSWORD_FILE",
@@ -51,18 +76,31 @@ pub struct StoreKnobs {
     /// In etcd, put this before the names of locks and breakers
     ///
     /// Without it a lock has its bare name, as etcdctl and Go's clients call it, and they exclude each other.
-    #[arg(long = "prefix", value_name = "TEXT", env = "HARDY_STORE_LOCK_PREFIX", hide_short_help = true)]
+    #[arg(
+        id = "prefix",
+        long = "prefix",
+        value_name = "TEXT",
+        env = "HARDY_STORE_LOCK_PREFIX",
+        hide_short_help = true
+    )]
     pub lock_prefix: Option<String>,
     /// Directory of this host's store, and of kept handles
     ///
     /// For root /var/lib/hardy, for others $XDG_STATE_HOME/hardy or ~/.local/state/hardy. Users of one host share
     /// locks through a directory that all of them can write to.
-    #[arg(long = "store-dir", value_name = "DIR", env = "HARDY_STORE_DIRECTORY", hide_short_help = true)]
+    #[arg(
+        id = "store_dir",
+        long = "store-dir",
+        value_name = "DIR",
+        env = "HARDY_STORE_DIRECTORY",
+        hide_short_help = true
+    )]
     pub directory: Option<PathBuf>,
     /// Use that directory even on a network file system
     ///
     /// Its file locks may be invisible to other hosts, or be lost when the server restarts.
     #[arg(
+        id = "store_allow_network",
         long = "store-allow-network",
         value_name = "BOOL",
         env = "HARDY_STORE_ALLOW_NETWORK",

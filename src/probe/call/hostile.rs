@@ -85,6 +85,7 @@ fn target_at(form: &str, at: SocketAddr) -> Target {
         request: Request { password, ..Request::default() },
         expect: Default::default(),
         breaker: Config { timeout: Duration::from_secs(20), ..Config::default() },
+        shared: None,
     }
 }
 

@@ -1,5 +1,6 @@
 //! `hardy breaker`, in every store.
 
+mod calls;
 mod faults;
 mod hammer;
 mod operators;

@@ -73,7 +73,7 @@ fn a_closed_stdout_is_no_panic() {
 #[test]
 fn a_breaker_ends_a_hopeless_run() {
     let server = server(&["--fault", "status=503"]);
-    let data = load(&server, &["-d", "1h", "-c", "2", "--breaker"]);
+    let data = load(&server, &["-d", "1h", "-c", "2", "--own-breaker"]);
     assert_eq!(data["end"], json!("breaker_opened"));
     assert_eq!(data["ok"], json!(0));
 }
@@ -85,7 +85,7 @@ fn a_breaker_sheds_until_the_server_recovers() {
     let config = directory.path().join("hardy.toml");
     std::fs::write(&config, "[profile.default.breaker]\ncooldown = \"300ms\"\nwindow = \"1s\"\n").unwrap();
     let config = config.to_str().unwrap();
-    let args = ["--breaker", "--when-open", "shed", "--rate", "1000/s", "-d", "6s", "--config", config];
+    let args = ["--own-breaker", "--when-open", "shed", "--rate", "1000/s", "-d", "6s", "--config", config];
     let data = load(&server, &args);
     assert_eq!(data["end"], json!("done"));
     let count = |name: &str| data[name].as_u64().unwrap();

@@ -11,6 +11,8 @@ use clap::Args as _;
 
 use super::JobArgs;
 use crate::app::App;
+use crate::circuit::Name;
+use crate::cmd::breakers::SharedArgs;
 use crate::cmd::load::run::Args;
 use crate::cmd::load::settings::pace;
 use crate::cmd::names::flag;
@@ -23,6 +25,8 @@ use crate::units;
 
 /// Between SIGTERM and SIGKILL, where nothing else is said.
 const GRACE: Duration = Duration::from_secs(5);
+/// The same of `breaker run`, and its leisure to report.
+const THROUGH_GRACE: Duration = Duration::from_secs(1);
 const BACKOFF: Duration = Duration::from_secs(1);
 
 /// What else of `load run` means something for jobs, by the names of the arguments.
@@ -54,6 +58,7 @@ impl Settings {
         }
         let typed = |value: Option<units::Duration>, id| value.filter(|_| args.names.typed(id)).map(|d| d.0);
         let timeout = typed(args.knobs.timeout, "timeout");
+        let grace = typed(args.knobs.grace, "grace");
         if timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(Error::usage("--timeout must be more than 0s"));
         }
@@ -62,8 +67,10 @@ impl Settings {
             (_, true) => Some(Resume::Succeeded),
             _ => None,
         };
+        let through = args.shared.name().map(|name| Through::new(name, timeout, grace, args, &app.config));
+        let through = through.transpose()?;
         let plan = Plan {
-            command: command(args, &app.config)?,
+            command: command(args, through.as_ref(), &app.config)?,
             search_path: config::search_path(),
             null: jobs.null,
             workers: workers(jobs.workers)?,
@@ -71,8 +78,8 @@ impl Settings {
             stop: Stop { requests: args.requests, duration: typed(args.knobs.duration, "duration") },
             delay: jobs.delay.map_or(Duration::ZERO, |delay| delay.0),
             limits: Limits { load: jobs.max_load, memory: jobs.memfree.map(|size| size.0) },
-            timeout,
-            grace: typed(args.knobs.grace, "grace").unwrap_or(GRACE),
+            timeout: timeout.filter(|_| through.is_none()),
+            grace: through.map_or(grace.unwrap_or(GRACE), |through| through.longest),
             retries: Retries {
                 most: jobs.retries.unwrap_or(0),
                 backoff: jobs.retry_backoff.map_or(BACKOFF, |backoff| backoff.0),
@@ -106,7 +113,10 @@ impl Settings {
 fn applicable(args: &Args) -> Result<(), Error> {
     let own = JobArgs::augment_args(clap::Command::new("jobs"));
     let is_own = |id: &str| own.get_arguments().any(|argument| argument.get_id() == id);
-    let known = |id: &str| SHARED.contains(&id) || GLOBAL.contains(&id) || is_own(id);
+    if args.shared.name().is_none() {
+        SharedArgs::need_one(&args.names)?;
+    }
+    let known = |id: &str| SHARED.contains(&id) || GLOBAL.contains(&id) || SharedArgs::has(id) || is_own(id);
     match args.names.all_typed().find(|id| !known(id)) {
         None => Ok(()),
         Some("target") => {
@@ -136,7 +146,7 @@ fn open(file: Option<&Path>) -> Result<File, Error> {
     opened.map_err(|error| Error::usage(format!("cannot read jobs from {name}")).because(error))
 }
 
-fn command(args: &Args, config: &Config) -> Result<Template, Error> {
+fn command(args: &Args, through: Option<&Through>, config: &Config) -> Result<Template, Error> {
     let jobs = &args.jobs;
     let sh = || process::find("sh".as_ref(), &config::search_path());
     let not_found = |error: process::StartError| Error::usage("there is no shell").because(error);
@@ -144,25 +154,64 @@ fn command(args: &Args, config: &Config) -> Result<Template, Error> {
         true => Template::shell(sh().map_err(not_found)?.into(), &jobs.command),
         false => Template::argv(&jobs.command),
     };
-    let Some(lock) = &jobs.lock else { return Ok(template) };
-    // What `lock run` does not find would be the failure of each job, not of the command.
+    if jobs.lock.is_none() && through.is_none() {
+        return Ok(template);
+    }
+    // What `lock run` or `breaker run` does not find would be the failure of each job, not of the command.
     if let Some(program) = jobs.command.first().filter(|_| !jobs.shell && template.has_one_program()) {
         process::find(program, &config::search_path())
             .map_err(|error| super::refused(crate::load::jobs::Error::Start(error)))?;
     }
-    Ok(template.run_by(&locked(lock, config)?))
+    // No breaker counts the time that a job waits for its lock.
+    let mut words = match &jobs.lock {
+        Some(lock) => ourselves(config, ["lock".into(), "run".into(), lock.clone(), "--".into()])?,
+        None => Vec::new(),
+    };
+    words.extend(through.into_iter().flat_map(|through| through.words.clone()));
+    Ok(template.run_by(&words))
 }
 
-/// `hardy lock run NAME --`, with the same config.
-fn locked(name: &OsString, config: &Config) -> Result<Vec<OsString>, Error> {
-    let hardy = std::env::current_exe();
-    let hardy =
-        hardy.map_err(|error| Error::unknown("cannot find hardy itself, for --lock").because(error))?;
-    let path = config.path.clone().unwrap_or_else(|| "none".into());
-    let mut words: Vec<OsString> = vec![hardy.into(), "--config".into(), path.into()];
-    if let Some(profile) = config.chosen_profile() {
-        words.extend(["--profile".into(), profile.into()]);
+/// Jobs that are run by `hardy breaker run NAME --`.
+struct Through {
+    words: Vec<OsString>,
+    /// When that has ended its command, whatever the command does.
+    longest: Duration,
+}
+
+impl Through {
+    fn new(
+        name: &Name,
+        timeout: Option<Duration>,
+        grace: Option<Duration>,
+        args: &Args,
+        config: &Config,
+    ) -> Result<Through, Error> {
+        let usual = || config::need(config.profile.breaker.timeout, "breaker.timeout");
+        let timeout = timeout.map_or_else(|| usual().map(|usual| usual.0), Ok)?;
+        let grace = grace.unwrap_or(THROUGH_GRACE);
+        let mut words: Vec<OsString> = vec!["breaker".into(), "run".into(), name.as_str().into()];
+        for (flag, time) in [("--timeout", timeout), ("--grace", grace)] {
+            words.extend([flag.into(), units::Duration(time).to_string().into()]);
+        }
+        words.extend(args.shared.words());
+        words.push("--".into());
+        let mut through: Vec<OsString> = args.shared.variables();
+        through.extend(ourselves(config, words)?);
+        Ok(Through { words: through, longest: timeout + grace + THROUGH_GRACE })
     }
-    words.extend(["lock".into(), "run".into(), name.clone(), "--".into()]);
-    Ok(words)
+}
+
+/// Hardy itself, with the same config.
+fn ourselves(config: &Config, words: impl IntoIterator<Item = OsString>) -> Result<Vec<OsString>, Error> {
+    let hardy = std::env::current_exe();
+    let hardy = hardy.map_err(|error| {
+        Error::unknown("cannot find hardy itself, for --lock or --breaker").because(error)
+    })?;
+    let path = config.path.clone().unwrap_or_else(|| "none".into());
+    let mut all: Vec<OsString> = vec![hardy.into(), "--config".into(), path.into()];
+    if let Some(profile) = config.chosen_profile() {
+        all.extend(["--profile".into(), profile.into()]);
+    }
+    all.extend(words);
+    Ok(all)
 }
