@@ -34,13 +34,16 @@ pub(super) async fn exchange(
     let h2 = h2.enable_push(false).max_header_list_size(LONGEST_HEAD).handshake(stream);
     let (client, connection) = h2.await.map_err(|error| h2_fault(&error))?;
     let asking = ask(way, client, at, service, watch);
-    tokio::select! {
+    tokio::pin!(asking);
+    let ended = tokio::select! {
         biased;
-        said = asking => said,
-        ended = connection => Err(match ended {
-            Err(error) => h2_fault(&error),
-            Ok(()) => Reason::Closed.because("connection closed before the answer was complete"),
-        }),
+        said = &mut asking => return said,
+        ended = connection => ended,
+    };
+    // The answer may have come together with the end.
+    match (asking.await, ended) {
+        (Err(_), Err(error)) => Err(h2_fault(&error)),
+        (said, _) => said,
     }
 }
 
