@@ -271,6 +271,32 @@ fn the_trial_of_a_load_that_fails_opens_it_again() {
 }
 
 #[test]
+fn what_a_load_could_not_tell_is_counted_as_lost() {
+    let mut store = Store::of(crate::etcd::Etcd::single());
+    let server = Server::http(ok);
+    let mut hardy = store.hardy();
+    hardy.args(["load", "run", &server.url("/"), "-d", "1h", "--rate", "100/s", "--breaker", "x"]);
+    hardy.args(["--json", "--state-within", "300ms"]).env("HARDY_BREAKER_WINDOW", "10m");
+    let mut process = Process::start(hardy.stdout(Stdio::piped()));
+    wait_for("requests", || (store.run(&["breaker", "show", "x"]).code == Some(0)).then_some(()));
+    store.etcd_mut().unwrap().kill(0);
+    process.line("the breaker's state is unavailable (cannot reach etcd");
+    let before = server.hits();
+    wait_for("more requests", || (server.hits() > before + 20).then_some(()));
+    store.etcd_mut().unwrap().restart(0);
+    wait_for("the store", || (store.run(&["breaker", "list"]).code == Some(0)).then_some(()));
+    let lost = || count(&shown(&store), "lost");
+    wait_for("what was lost", || (lost() > 0).then_some(()));
+    process.signal("TERM");
+    let run = process.finish();
+    let (data, shown) = (&run.json()["data"], shown(&store));
+    let (sent, told, lost) = (count(data, "ok"), count(&shown, "requests"), count(&shown, "lost"));
+    assert!(run.code == Some(143) && told <= sent && told + lost >= sent, "{told} {lost} {run:?}");
+    let said = format!("the breaker x may not have counted {lost} requests");
+    assert!(run.stderr.contains(&said), "{said}: {run:?}");
+}
+
+#[test]
 fn jobs_go_through_it_one_by_one() {
     Store::each(|store| {
         let mut hardy = hardy(store, &["load", "run", "--jobs", "-", "-w", "1", "--timeout", "20s"]);
