@@ -252,6 +252,21 @@ mod tests {
     }
 
     #[test]
+    fn many_calls_at_once_are_as_many_calls() {
+        let (mut at_once, mut each) = (window(), window());
+        let calls = Tally { successes: 3, failures: 2, timeouts: 1, slow: 1 };
+        for now in [5_000, 7_500, 17_000] {
+            at_once.add(&Config::default(), &calls, now);
+            for weight in [Weight::Success, Weight::Success, Weight::Slow, Weight::Failure, Weight::Failure] {
+                each.count(weight, now);
+            }
+            each.count(Weight::Timeout, now);
+            at_once.add(&Config::default(), &Tally::default(), now + 2_000);
+            assert_eq!(at_once, each);
+        }
+    }
+
+    #[test]
     fn the_ends_of_time_do_not_overflow() {
         let mut window = window();
         window.count(Weight::Success, u64::MAX);

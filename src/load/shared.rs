@@ -233,7 +233,7 @@ impl Teller {
     async fn settle_trial(&mut self, permitted: Option<u64>, fresh: &mut Totals, over: bool) {
         let Some((pass, since)) = self.trial.take() else { return };
         let ended = if permitted == Some(self.trials) || over { take_one(fresh) } else { None };
-        let lapsed = || since.elapsed() > self.circuit.terms().config.timeout + MARGIN;
+        let lapsed = || since.elapsed() > self.circuit.terms().config.timeout.saturating_add(MARGIN);
         let (outcome, latency) = match ended {
             Some(ended) => ended,
             // It was never sent.

@@ -309,6 +309,19 @@ fn jobs_go_through_it_one_by_one() {
     });
 }
 
+#[test]
+fn jobs_find_the_store_of_the_flags() {
+    let store = Store::local();
+    let directory = store.directory().join("store");
+    let mut hardy = crate::support::hardy();
+    hardy.args(["load", "run", "--jobs", "-", "--breaker", "x", "--quorum", "3", "--timeout", "20s"]);
+    hardy.arg("--store-dir").arg(&directory).args(["--", "true"]);
+    let run: Run = hardy.stdin(input(&store)).output().unwrap().into();
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let shown = shown(&store);
+    assert_eq!((count(&shown, "successes"), count(&shown["settings"][0], "quorum")), (3, 3));
+}
+
 /// Three lines.
 fn input(store: &Store) -> Stdio {
     let path = store.directory().join("lines");

@@ -197,7 +197,8 @@ impl Through {
         words.push("--".into());
         let mut through: Vec<OsString> = args.shared.variables();
         through.extend(ourselves(config, words)?);
-        Ok(Through { words: through, longest: timeout + grace + THROUGH_GRACE })
+        let longest = timeout.saturating_add(grace).saturating_add(THROUGH_GRACE);
+        Ok(Through { words: through, longest })
     }
 }
 
