@@ -175,13 +175,14 @@ async fn one(plan: &Plan, target: &Target, everywhere: Arc<Semaphore>) -> Vec<Ch
     }
 }
 
-/// Reads files where it holds nobody up, within the time of a step: a pipe may never say a word, and a password may be
-/// made to take for ever.
+/// Reads files where it holds nobody up, one within the time of a step: a pipe may never say a word, and a password may be
+/// made to take for ever. A directory, of which only plain files are read, has as long as it takes.
 async fn read(
     path: PathBuf,
     password: Option<String>,
     limit: Duration,
 ) -> Result<Vec<files::Bundle>, files::FileError> {
+    let limit = if path.is_dir() { Duration::MAX } else { limit };
     let (shown, reading) = (path.clone(), move || files::read(&path, password.as_deref()));
     let unread = |error| files::FileError::Read(shown.clone(), error);
     let late = |_| unread(io::Error::other(format!("it took longer than {}", units::Duration(limit))));
