@@ -57,13 +57,16 @@ bench:
 	$(CARGO) bench --locked --bench breaker -- --noplot
 	$(CARGO) bench --locked --bench peers
 
-# Needs no nightly toolchain: coverage without sanitizers is enough, since there is no unsafe code to find.
+# Needs no nightly toolchain: coverage without sanitizers is enough, since there is no unsafe code to find. No reader may
+# take more than 64 MiB; the fuzzer itself has some 30 of them.
+FUZZ := -max_total_time=$(or $(SECONDS),60) -rss_limit_mb=64
 fuzz:
 	@tests/setup/install $(BUILDS)
 	RUSTFLAGS='--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Ccodegen-units=1' \
 		$(CARGO) build --release --manifest-path fuzz/Cargo.toml --target $(HOST)
-	cd fuzz && for target in http1_answer tls_flight; do \
-		target/$(HOST)/release/$$target -max_total_time=$(or $(SECONDS),60) -rss_limit_mb=64 || exit; done
+	mkdir -p fuzz/corpus/http1_answer fuzz/corpus/tls_flight
+	cd fuzz && target/$(HOST)/release/http1_answer $(FUZZ) corpus/http1_answer
+	cd fuzz && target/$(HOST)/release/tls_flight $(FUZZ) corpus/tls_flight ../src/tls/hello/recorded
 
 install: build
 	install -Dm755 $(HARDY) $(DESTDIR)$(PREFIX)/bin/hardy

@@ -1,4 +1,4 @@
-//! Any bytes as a server's first flight, cut at any place: no panic, and the same result as in one piece.
+//! Any bytes as a server's first flight, cut in two and into single bytes: no panic, and the same result as in one piece.
 
 #![no_main]
 
@@ -15,9 +15,9 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Result<Option<Flight>
     reader.finish()
 }
 
-fuzz_target!(|input: (u16, &[u8])| {
-    let (cut, bytes) = input;
-    let (first, second) = bytes.split_at(usize::from(cut).min(bytes.len()));
+// Nothing but the bytes, so that recorded flights can be what it begins with.
+fuzz_target!(|bytes: &[u8]| {
+    let (first, second) = bytes.split_at(bytes.len() / 2);
     let whole = read([bytes]);
     assert_eq!(read([first, second]), whole);
     assert_eq!(read(bytes.chunks(1)), whole);
