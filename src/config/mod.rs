@@ -274,13 +274,22 @@ pub fn unknown_variables() -> Vec<(String, Option<String>)> {
     if names.is_empty() {
         return Vec::new();
     }
-    let sections = origin::variables();
-    let known = || sections.iter().flat_map(|(_, known)| known).map(String::as_str).chain([PASSWORD]);
+    let sections = origin::knobs();
     names.retain(|name| {
-        sections.iter().any(|(section, known)| name.starts_with(section) && !known.contains(name))
+        let of_section = |section: &str| name.starts_with(&variable(section, ""));
+        let known =
+            |section: &str, knobs: &[String]| knobs.iter().any(|knob| variable(section, knob) == *name);
+        sections.iter().any(|(section, knobs)| of_section(section) && !known(section, knobs))
     });
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let known = |(section, knobs): &(String, Vec<String>)| -> Vec<String> {
+        knobs.iter().map(|knob| variable(section, knob)).collect()
+    };
+    let known: Vec<String> = sections.iter().flat_map(known).chain([PASSWORD.to_owned()]).collect();
     let nearest = |name: String| {
-        let near = nearest(&name, known()).map(str::to_owned);
+        let near = nearest(&name, known.iter().map(String::as_str)).map(str::to_owned);
         (name, near)
     };
     names.into_iter().map(nearest).collect()

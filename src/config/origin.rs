@@ -81,12 +81,11 @@ pub fn variable(section: &str, knob: &str) -> String {
     format!("HARDY_{section}_{knob}").to_uppercase()
 }
 
-/// The variables of all knobs, by section.
-pub(super) fn variables() -> Vec<(String, Vec<String>)> {
+/// The names of all knobs, by section.
+pub(super) fn knobs() -> Vec<(String, Vec<String>)> {
     let profile = json(&Profile::default()).unwrap_or_default();
-    let named =
-        |section: &str, knobs: &Json| objects(knobs).map(|(knob, _)| variable(section, knob)).collect();
-    objects(&profile).map(|(section, knobs)| (variable(section, ""), named(section, knobs))).collect()
+    let names = |knobs: &Json| objects(knobs).map(|(knob, _)| knob.clone()).collect();
+    objects(&profile).map(|(section, knobs)| (section.clone(), names(knobs))).collect()
 }
 
 fn flatten(prefix: &str, value: &Json, origin: &Origin, into: &mut Vec<Value>) {
