@@ -390,6 +390,7 @@ proptest! {
                 let caller = Caller { host: "a", terms: &terms, wall: now };
                 let _ = record.ask(caller);
                 let _ = record.fall_back(caller);
+                let _ = record.recent.view(now);
             }
         }
     }

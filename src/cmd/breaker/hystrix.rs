@@ -140,7 +140,7 @@ fn event(name: &str, open: bool, details: &Details, now: Timestamp) -> Map<Strin
         "isCircuitBreakerOpen": open,
         // Rounded down, so that it never shows a threshold that was not reached.
         "errorPercentage": window.error_percent as u64,
-        "errorCount": window.failures + window.timeouts + window.slow,
+        "errorCount": sum([window.failures, window.timeouts, window.slow]),
         "requestCount": window.requests,
     }));
     add(counts(details));
@@ -161,7 +161,7 @@ fn event(name: &str, open: bool, details: &Details, now: Timestamp) -> Map<Strin
 fn counts(details: &Details) -> Value {
     let (window, recent) = (&details.window, &details.recent);
     let Counts { excluded, short_circuited, rejected, fallbacks } = recent.counts;
-    let ended_badly = window.failures + window.timeouts + short_circuited + rejected;
+    let ended_badly = sum([window.failures, window.timeouts, short_circuited, rejected]);
     json!({
         "rollingCountBadRequests": excluded,
         "rollingCountCollapsedRequests": 0,
@@ -222,6 +222,11 @@ fn quantiles(recent: &RecentView) -> Value {
         "99.5": at(0.995),
         "100": milliseconds(longest),
     })
+}
+
+/// A record may hold anything.
+fn sum<const N: usize>(counts: [u64; N]) -> u64 {
+    counts.into_iter().fold(0, u64::saturating_add)
 }
 
 fn milliseconds(us: u64) -> u64 {
