@@ -8,7 +8,7 @@ use crate::lock::store::Store;
 use crate::support::wait_for;
 
 /// A lease whose end can be waited for, and what is stopped for it.
-const SHORT: &[&str] = &["--ttl", "3s", "--grace", "500ms"];
+const SHORT: &[&str] = &["--ttl", "5s", "--grace", "500ms"];
 
 const STUBBORN: &str = "trap '' TERM; sleep 60 & sleep 60";
 
