@@ -80,7 +80,7 @@ impl Members {
         self.0.values().filter(|member| member.window.is_failing(config, now)).count()
     }
 
-    /// A new phase begins with new windows.
+    /// What was counted before decides nothing more.
     pub fn clear_windows(&mut self, now: Millis) {
         self.0.values_mut().for_each(|member| member.window.clear(now));
     }

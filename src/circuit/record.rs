@@ -338,7 +338,10 @@ impl Record {
 
     fn moved(&mut self, transition: Option<Transition>, host: &str) {
         let Some(transition) = transition else { return };
-        self.members.clear_windows(transition.at);
+        // Until it closes again they tell who has seen it failing.
+        if transition.to == Phase::Closed {
+            self.members.clear_windows(transition.at);
+        }
         let generation = self.state.generation();
         self.moments.push(Moment { generation, transition, by: host.to_owned() });
         let more = self.moments.len().saturating_sub(MOMENTS);

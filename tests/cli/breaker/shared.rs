@@ -162,4 +162,7 @@ fn a_bad_host_alone_trips_no_breaker_with_a_quorum() {
     }
     assert_eq!(fleet.call("b", &flags, "false").code, Some(1), "nothing has tripped so far");
     assert_eq!(fleet.call("a", &flags, "true").code, Some(75));
+    let show = fleet.run("b", &["breaker", "show", "x", "--json"]).json();
+    let calls = |member: usize| show["data"]["members"][member]["requests"].as_u64();
+    assert_eq!([calls(0), calls(1)], [Some(6), Some(1)], "who saw it failing: {show}");
 }
