@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use hardy::tls::registry::{Group, Suite};
 use serde_json::Value;
@@ -27,10 +28,31 @@ pub fn openssl(args: &[&str]) -> Peer {
     let mut command = Command::new("openssl");
     command.args(["s_server", "-accept", "127.0.0.1:0", "-www", "-cert", &cert, "-key", &key]).args(args);
     // It ends when its input does.
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().expect("openssl runs");
+    announced(command.stdin(Stdio::piped()), directory)
+}
+
+/// Go's own TLS, with an RSA certificate of its own.
+pub fn go() -> Peer {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let build = || {
+        let scratch = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/tls/listen.go");
+        let mut go = Command::new("go");
+        go.env("GO111MODULE", "off").env("GOCACHE", scratch.join("go-cache")).args(["build", "-o"]);
+        let status = go.arg(scratch.join("listen")).arg(source).status().expect("go is installed");
+        assert!(status.success(), "the Go server is built");
+        scratch.join("listen")
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let (cert, key) = certificate(directory.path());
+    announced(Command::new(BUILT.get_or_init(build)).args([cert, key]), directory)
+}
+
+/// One that says `ACCEPT ADDRESS` when it listens.
+fn announced(command: &mut Command, directory: TempDir) -> Peer {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the server runs");
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let line = lines.find(|line| line.starts_with("ACCEPT ")).expect("openssl listens");
+    let line = lines.find(|line| line.starts_with("ACCEPT ")).expect("the server listens");
     std::thread::spawn(move || lines.for_each(drop));
     let address = line.trim_start_matches("ACCEPT ").parse().expect("an address");
     Peer { address, _process: Process::of(child), _directory: directory }

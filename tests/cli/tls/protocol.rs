@@ -173,6 +173,17 @@ fn the_order_of_nginx_is_found() {
     assert_eq!(observed["groups"], json!(["secp384r1", "X25519"]));
 }
 
+#[test]
+fn all_of_go_is_found_as_sslscan_finds_it() {
+    let server = peers::go();
+    let observed = protocol(server.address);
+    let found = ours(&observed);
+    assert_eq!(found, sslscan(server.address));
+    assert_eq!(found.suites.keys().collect::<Vec<_>>(), ["tls1_0", "tls1_1", "tls1_2", "tls1_3"]);
+    assert!(found.suites["tls1_2"].contains("TLS_RSA_WITH_RC4_128_SHA"), "{found:?}");
+    assert_eq!(observed["versions"]["tls1_2"]["preference"], "server");
+}
+
 /// sslscan of Debian knows no group with ML-KEM.
 #[test]
 fn the_post_quantum_group_of_hardy_is_found() {
