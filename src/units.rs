@@ -200,7 +200,7 @@ pub fn brief(duration: time::Duration) -> String {
         m if m < 999_500.0 => (m / 1e3, "ms"),
         m if m < 59_950_000.0 => (m / 1e6, "s"),
         _ => {
-            let seconds = duration.as_secs();
+            let seconds = duration.as_secs_f64().round() as u64;
             return match seconds {
                 s if s < 3600 => format!("{}m{:02}s", s / 60, s % 60),
                 s if s < 86_400 => format!("{}h{:02}m", s / 3600, s % 3600 / 60),

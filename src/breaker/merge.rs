@@ -50,6 +50,13 @@ impl super::Totals {
         self.rejected = self.rejected.saturating_add(other.rejected);
     }
 
+    /// All of them, those that were not let through included.
+    #[must_use]
+    pub fn all(&self) -> u64 {
+        let others = [self.excluded, self.short_circuited, self.rejected];
+        others.into_iter().fold(self.tally.requests(), u64::saturating_add)
+    }
+
     /// What is left without the others.
     #[must_use]
     pub fn without(&self, other: &Self) -> Self {

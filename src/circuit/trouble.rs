@@ -15,6 +15,8 @@ pub enum Trouble {
         name: Name,
         /// In words.
         why: String,
+        /// What to try next.
+        hint: Option<String>,
         /// Whether calls are made all the same.
         allowed: bool,
     },
@@ -25,16 +27,18 @@ pub enum Trouble {
 impl Trouble {
     /// After an error of the store.
     pub fn unavailable(name: &Name, error: &Error, allowed: bool) -> Trouble {
-        Trouble::Unavailable { name: name.clone(), why: why(error), allowed }
+        let hint = error.advice().map(str::to_owned);
+        Trouble::Unavailable { name: name.clone(), why: why(error), hint, allowed }
     }
 }
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Trouble::Unavailable { name, why, allowed } => {
+            Trouble::Unavailable { name, why, hint, allowed } => {
                 let how = if *allowed { "is called all the same, and not counted" } else { "is not called" };
-                write!(f, "the breaker's state is unavailable ({why}): {name} {how}")
+                let hint = hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+                write!(f, "the breaker's state is unavailable ({why}): {name} {how}{hint}")
             }
             Trouble::Damaged(name) => {
                 write!(f, "the record of {name} was damaged and is put aside: it begins closed")

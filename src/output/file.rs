@@ -68,6 +68,12 @@ pub(super) fn write<R: Report>(file: &ReportFile, report: &R) -> Result<(), Erro
 /// # Errors
 /// The file cannot be written; what was there before is still there.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // Where these go to a file, others write to it, too: nothing of theirs is replaced.
+    match path.to_str() {
+        Some("/dev/stdout" | "/dev/fd/1" | "/proc/self/fd/1") => return all_to(io::stdout().lock(), bytes),
+        Some("/dev/stderr" | "/dev/fd/2" | "/proc/self/fd/2") => return all_to(io::stderr().lock(), bytes),
+        _ => {}
+    }
     let path = match fs::metadata(path) {
         Ok(about) if !about.is_file() => return fs::File::options().write(true).open(path)?.write_all(bytes),
         Ok(_) => &fs::canonicalize(path)?,
@@ -81,6 +87,11 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = fs::remove_file(&beside);
     }
     renamed
+}
+
+fn all_to(mut stream: impl Write, bytes: &[u8]) -> io::Result<()> {
+    stream.write_all(bytes)?;
+    stream.flush()
 }
 
 /// Fails before any work is done where the file could not be written after it.

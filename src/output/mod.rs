@@ -355,8 +355,8 @@ impl Console {
     }
 
     fn stderr(&self, text: &str) {
-        // Nobody is left to be told that stderr is gone.
-        let _ = self.block.suspend(|| writeln!(io::stderr().lock(), "{text}"));
+        // In one piece, since other processes write to it, too. Nobody is left to be told that it is gone.
+        let _ = self.block.suspend(|| io::stderr().lock().write_all(format!("{text}\n").as_bytes()));
     }
 }
 

@@ -291,7 +291,7 @@ pub(super) mod tests {
         assert_eq!((up.state, up.rounds, up.calls, up.ok), (State::Up, 30, 30, 30));
         assert_eq!((down.state, down.rounds, down.ok), (State::Down, 30, 0));
         assert_eq!(down.reasons.keys().collect::<Vec<_>>(), [&Reason::ConnectRefused]);
-        assert_eq!(down.breaker.state, Phase::Open);
+        assert_eq!(down.breaker.state, Some(Phase::Open));
         assert_eq!(down.breaker.requests + down.breaker.short_circuited, 30);
         assert_eq!(seen.borrow().rounds, 30);
         let mut states = Vec::new();
@@ -334,7 +334,7 @@ pub(super) mod tests {
         plan.breaking = false;
         let found = run(plan, Observers::default(), CancellationToken::new()).await;
         let breaker = &found.snapshot.targets[0].breaker;
-        assert_eq!((breaker.enabled, breaker.state, breaker.requests), (false, Phase::Closed, 50));
+        assert_eq!((breaker.enabled, breaker.state, breaker.requests), (false, Some(Phase::Closed), 50));
     }
 
     #[tokio::test]

@@ -123,8 +123,12 @@ impl Books {
         let report = |book: &Book| {
             let stats = book.front.stats(now_ms);
             let mut report = book.tally.report(&book.target, stats, self.breaking, self.has_fallback);
-            if let Some((name, uncounted)) = book.front.shared() {
-                (report.breaker.name, report.breaker.uncounted) = (Some(name), uncounted);
+            if let Some((name, uncounted, is_known)) = book.front.shared() {
+                let breaker = &mut report.breaker;
+                (breaker.name, breaker.uncounted) = (Some(name), uncounted);
+                if !is_known {
+                    (breaker.state, breaker.since) = (None, None);
+                }
             }
             report
         };

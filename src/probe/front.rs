@@ -119,10 +119,11 @@ impl Front {
         }
     }
 
-    /// The name of the shared one, and how many calls it may not have counted.
-    pub fn shared(&self) -> Option<(String, u64)> {
+    /// The name of the shared one, how many calls it may not have counted, and whether its state was ever seen.
+    pub fn shared(&self) -> Option<(String, u64, bool)> {
         let named = self.named.as_ref()?;
-        Some((named.shared.circuit.name().to_string(), named.seen().uncounted))
+        let seen = named.seen();
+        Some((named.shared.circuit.name().to_string(), seen.uncounted, seen.view.is_some()))
     }
 
     /// Until all that is to be told has been told, or given up.
@@ -233,7 +234,11 @@ impl Named {
     fn answered(&self, view: Option<Box<View>>, now: Millis) {
         let mut seen = self.seen();
         seen.silent = false;
-        if let Some(view) = view {
+        // Answers may overtake each other: an older one tells nothing new.
+        let age = |view: &View| (view.generation, view.totals.all());
+        if let Some(view) = view
+            && seen.view.as_ref().is_none_or(|(known, _)| age(known) <= age(&view))
+        {
             seen.view = Some((view, now));
         }
     }

@@ -300,10 +300,10 @@ pub struct BreakerReport {
     pub name: Option<String>,
     /// When false, it counts and never trips: with `--no-breaker` and with `--until`.
     pub enabled: bool,
-    /// Where it stands.
-    pub state: Phase,
+    /// Where it stands; null where it is shared and its store has not answered.
+    pub state: Option<Phase>,
     /// Since when, RFC 3339.
-    pub since: String,
+    pub since: Option<String>,
     /// Calls that ran and count: successes, failures and timeouts.
     pub requests: u64,
     /// Slow ones included.
@@ -396,8 +396,8 @@ impl BreakerReport {
         BreakerReport {
             name: None,
             enabled,
-            state: stats.phase,
-            since: rfc3339(stats.since),
+            state: Some(stats.phase),
+            since: Some(rfc3339(stats.since)),
             requests: stats.requests,
             successes: stats.successes,
             failures: stats.failures,

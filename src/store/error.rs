@@ -33,6 +33,11 @@ impl Error {
         self
     }
 
+    /// What to try next.
+    pub fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
     /// Takes it apart: what, why, what to try next.
     pub fn into_parts(self) -> (String, Option<Box<dyn StdError + Send + Sync>>, Option<String>) {
         (self.what, self.cause, self.hint)

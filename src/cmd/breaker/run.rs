@@ -33,6 +33,7 @@ Examples:
   hardy breaker run geo --endpoints http://etcd1:2379 --quorum 3 -- ./geo.sh      # one breaker for a fleet
 
 The command has its own process group; its stdin, stdout, stderr and exit code are its own, and signals are passed on.
+What it leaves behind in its group is ended when it has ended; a service is started with setsid(1), or by its manager.
 How it went is told only to --report. At --timeout the whole group gets SIGTERM, and SIGKILL --grace later: exit 124.
 While the breaker is open, or as many calls run as may, the command is not run, and one line on stderr says so: exit 75.
 In each of these cases, and when the command fails, --fallback is run by `sh -c`; then its exit code is ours. It finds
@@ -40,7 +41,8 @@ HARDY_BREAKER_NAME, HARDY_BREAKER_OUTCOME (failure, timeout, short_circuited, re
 HARDY_BREAKER_EXIT in its environment, and has --timeout, too. At most 10 fallbacks of one breaker run at once.
 
 All who give the same name share the breaker, each by its own numbers; only the window is that of who came first, until
-no call is in it. A store that does not answer delays a call by at most --state-within, before it and after it.")]
+no call is in it. With --quorum a host sees it failing when the share of its own calls that failed has reached
+--error-threshold, however few they are; --volume is for the calls of all. A store that does not answer delays a call by at most --state-within, before it and after it.")]
 pub struct Args {
     // First, because those that follow take what it looks at.
     #[command(flatten)]

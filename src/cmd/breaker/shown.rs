@@ -8,12 +8,13 @@ use serde::Serialize;
 
 use crate::breaker::{Phase, WindowCounts};
 use crate::circuit::{
-    FallbackCounts, Forced, Look, MemberView, Moment, Name, Numbers, Panel, RecentView, View,
+    self, FallbackCounts, Forced, Look, MemberView, Moment, Name, Numbers, Panel, RecentView, View,
 };
 use crate::cmd::store::failed;
 use crate::error::Error;
 use crate::metrics::Metric;
-use crate::output::Tone;
+use crate::output::{Tone, printable};
+use crate::store;
 use crate::units::brief;
 
 /// A breaker, for programs.
@@ -21,9 +22,11 @@ use crate::units::brief;
 pub struct Shown {
     /// What it is called.
     pub name: String,
-    /// `closed`, `half_open` or `open`; null if its record is damaged.
+    /// `closed`, `half_open` or `open`; null if its record is damaged, or cannot be read.
     pub state: Option<Phase>,
-    /// Everything else; null if its record is damaged.
+    /// Why its record cannot be read, where that is so.
+    pub problem: Option<String>,
+    /// Everything else; null if its record is damaged, or cannot be read.
     #[serde(flatten)]
     pub details: Option<Details>,
 }
@@ -81,12 +84,7 @@ pub struct Details {
 impl Shown {
     /// Looks at a breaker; none if no call was ever made through it.
     pub async fn look(panel: &Panel, name: &Name) -> Result<Option<Shown>, Error> {
-        let (state, details) = match panel.look(name).await.map_err(failed)? {
-            Look::Unknown => return Ok(None),
-            Look::Damaged => (None, None),
-            Look::Found(view) => (Some(view.phase), Some(Details::of(*view))),
-        };
-        Ok(Some(Shown { name: name.to_string(), state, details }))
+        Ok(Shown::of(name, panel.look(name).await.map_err(failed)?))
     }
 
     /// Looks at these, or at all; those that no call was ever made through are left out.
@@ -97,14 +95,34 @@ impl Shown {
         };
         let mut all = Vec::new();
         for name in names {
-            all.extend(Shown::look(panel, &name).await?);
+            match panel.look(&name).await {
+                // A file of one is no reason to be silent about all; in etcd they fail together.
+                Err(error) if panel.kind() == "local" => all.push(Shown::unreadable(&name, &error)),
+                looked => all.extend(Shown::of(&name, looked.map_err(failed)?)),
+            }
         }
         Ok(all)
     }
 
+    fn of(name: &Name, look: Look) -> Option<Shown> {
+        let (state, details) = match look {
+            Look::Unknown => return None,
+            Look::Damaged => (None, None),
+            Look::Found(view) => (Some(view.phase), Some(Details::of(*view))),
+        };
+        Some(Shown { name: name.to_string(), state, problem: None, details })
+    }
+
+    fn unreadable(name: &Name, error: &store::Error) -> Shown {
+        Shown { name: name.to_string(), state: None, problem: Some(circuit::why(error)), details: None }
+    }
+
     /// Its state in a word or two, and how good that is.
     pub fn state(&self) -> (Tone, String) {
-        let Some(phase) = self.state else { return (Tone::Bad, "damaged".to_owned()) };
+        let Some(phase) = self.state else {
+            let what = if self.problem.is_some() { "unreadable" } else { "damaged" };
+            return (Tone::Bad, what.to_owned());
+        };
         let tone = match phase {
             Phase::Closed => Tone::Good,
             Phase::HalfOpen => Tone::Warn,
@@ -116,6 +134,9 @@ impl Shown {
 
     /// Why it is in its state, and what comes next, in a few words.
     pub fn why(&self) -> String {
+        if let Some(problem) = &self.problem {
+            return printable(problem);
+        }
         let Some(details) = &self.details else {
             return "the next call puts its record aside and begins anew".to_owned();
         };

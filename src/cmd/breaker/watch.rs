@@ -108,6 +108,12 @@ async fn watch(panel: &Panel, names: &[Name], serves: bool, app: &App) -> Result
     let mut changes = panel.changes(only).await.map_err(failed)?;
     let mut seen = Seen::default();
     let mut shown = Shown::all(panel, names).await?;
+    for name in names.iter().filter(|name| shown.iter().all(|shown| shown.name != name.as_str())) {
+        app.console.note(&format!(
+            "no call was made through {} so far: its first one is waited for",
+            printable(name.as_str())
+        ));
+    }
     let mut warned = false;
     loop {
         for report in seen.news(&shown) {

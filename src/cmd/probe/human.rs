@@ -175,10 +175,11 @@ fn cells(target: &TargetReport) -> Vec<(Option<Tone>, String)> {
     let breaker = &target.breaker;
     let phase = match (breaker.state, breaker.next_trial_ms) {
         _ if !breaker.enabled => (Some(Tone::Faint), "off".into()),
-        (Phase::Open, Some(ms)) => (Some(Tone::Bad), format!("open {}", time(ms.saturating_mul(1000)))),
-        (Phase::Open, None) => (Some(Tone::Bad), "open".into()),
-        (Phase::HalfOpen, _) => (Some(Tone::Warn), "half-open".into()),
-        (Phase::Closed, _) => (None, "closed".into()),
+        (None, _) => (Some(Tone::Warn), "unknown".into()),
+        (Some(Phase::Open), Some(ms)) => (Some(Tone::Bad), format!("open {}", time(ms.saturating_mul(1000)))),
+        (Some(Phase::Open), None) => (Some(Tone::Bad), "open".into()),
+        (Some(Phase::HalfOpen), _) => (Some(Tone::Warn), "half-open".into()),
+        (Some(Phase::Closed), _) => (None, "closed".into()),
     };
     let flapping = if target.flapping.is_some() { ", flapping" } else { "" };
     let state = (Some(tone(target.state)), format!("{}{flapping}", target.state.id()));
@@ -322,7 +323,11 @@ fn phases(target: &TargetReport) -> Option<String> {
 }
 
 fn counts(breaker: &BreakerReport) -> String {
-    let state = if breaker.enabled { breaker.state.to_string() } else { "off".to_owned() };
+    let state = match breaker.state {
+        _ if !breaker.enabled => "off".to_owned(),
+        Some(phase) => phase.to_string(),
+        None => "state unavailable".to_owned(),
+    };
     let name = breaker.name.as_ref().map(|name| format!("{name}, ")).unwrap_or_default();
     let mut text = format!("{name}{state}: {}", counted(breaker.requests, "request"));
     let more = [

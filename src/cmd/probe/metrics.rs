@@ -71,7 +71,7 @@ pub fn of_run(targets: &[TargetReport]) -> Vec<Metric> {
         refused.sample(&[name, ("why", "rejected")], breaker.rejected as f64);
         for (phase, id) in [(Phase::Closed, "closed"), (Phase::HalfOpen, "half_open"), (Phase::Open, "open")]
         {
-            state.sample(&[name, ("state", id)], f64::from(u8::from(breaker.state == phase)));
+            state.sample(&[name, ("state", id)], f64::from(u8::from(breaker.state == Some(phase))));
         }
         for (outcome, summary) in [("success", &target.success_us), ("failure", &target.failure_us)] {
             for (stat, us) in summary.iter().flat_map(stats) {

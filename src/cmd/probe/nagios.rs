@@ -1,7 +1,7 @@
 //! A report as monitoring plugins give it: one line with perfdata, and exit codes 0 OK, 1 WARNING, 2 CRITICAL and
 //! 3 UNKNOWN (<https://www.monitoring-plugins.org/doc/guidelines.html>).
 
-use super::report::Report;
+use super::report::{Report, not_called};
 use crate::error::Error;
 use crate::exit::{Exit, Verdict};
 use crate::probe::{State, TargetReport};
@@ -75,10 +75,11 @@ fn trouble(target: &TargetReport) -> Option<String> {
     if target.state == State::Up {
         return None;
     }
-    let why = target.last_failure.as_ref().and_then(|last| {
+    let failed = target.last_failure.as_ref().and_then(|last| {
         let detail = last.detail.as_deref().map(|detail| format!(": {detail}")).unwrap_or_default();
         Some(format!(" ({}{detail})", last.reason?))
     });
+    let why = failed.or_else(|| Some(format!(" ({})", not_called(target)?)));
     Some(format!("{} is {}{}", target.name, target.state.id(), why.unwrap_or_default()))
 }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::settings::Settings;
 use super::{human, metrics, nagios};
+use crate::breaker::Phase;
 use crate::config::FailOn;
 use crate::exit::{Exit, Verdict};
 use crate::metrics::Metric;
@@ -15,6 +16,7 @@ use crate::output::{self, Case, Human, Outcome};
 use crate::probe::notify::Counts;
 use crate::probe::{self, End, Snapshot, State, StateChange, TargetReport};
 use crate::reason::Reason;
+use crate::units::brief;
 
 /// All targets.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -177,7 +179,11 @@ impl Report {
         let state = if was_refused(target) { "short_circuited" } else { target.state.id() };
         let reason = failure.and_then(|last| last.reason).map_or(state, Reason::id).to_owned();
         let detail = failure.and_then(|last| last.detail.clone());
-        let message = detail.unwrap_or_else(|| format!("{} is {}", target.name, target.state.id()));
+        let why = || match not_called(target) {
+            Some(why) => why,
+            None => format!("{} is {}", target.name, target.state.id()),
+        };
+        let message = detail.unwrap_or_else(why);
         let outcome = match self.judge(target.state) {
             Verdict::Good => Outcome::Pass,
             Verdict::Bad => Outcome::Fail { reason, message },
@@ -186,6 +192,20 @@ impl Report {
         let time = Duration::from_micros(target.last.as_ref().map_or(0, |last| last.latency_us));
         Case { name: target.name.clone(), time, outcome }
     }
+}
+
+/// Why a target was never called, where its breaker is the reason.
+pub(super) fn not_called(target: &TargetReport) -> Option<String> {
+    let breaker = &target.breaker;
+    let name = breaker.name.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+    let Some(phase) = breaker.state else { return Some(format!("the breaker{name} cannot be asked")) };
+    let next =
+        breaker.next_trial_ms.map(|ms| format!(", next trial in {}", brief(Duration::from_millis(ms))));
+    let why = || match phase {
+        Phase::Closed => format!("the breaker{name} has no place for more calls"),
+        _ => format!("the breaker{name} is {phase}{}", next.unwrap_or_default()),
+    };
+    was_refused(target).then(why)
 }
 
 /// Its breaker let no call through.

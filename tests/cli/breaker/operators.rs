@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::{called, shown, state, trip};
+use super::{call, called, record, shown, state, trip};
 use crate::lock::store::Store;
-use crate::support::{Run, wait_for};
+use crate::support::{Process, Run, wait_for};
 
 #[test]
 fn open_means_that_nobody_calls_until_its_time_is_over() {
@@ -110,4 +110,58 @@ fn a_shell_completes_names() {
     hardy.env("HARDY_COMPLETE", "bash").env("_CLAP_COMPLETE_INDEX", "3").env("_CLAP_IFS", "\n");
     let run: Run = hardy.args(["--", "hardy", "breaker", "show", ""]).output().unwrap().into();
     assert!(run.stdout.lines().any(|line| line == "x"), "{run:?}");
+}
+
+#[test]
+fn one_that_cannot_be_read_hides_no_other() {
+    let store = Store::local();
+    trip(&store, "10m");
+    std::fs::create_dir(record(&store, "record").with_file_name("record=bad")).unwrap();
+    let run = store.run(&["breaker", "list", "--json"]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    let breakers = run.json()["data"]["breakers"].take();
+    assert_eq!((&breakers[0]["name"], &breakers[0]["state"]), (&"bad".into(), &Value::Null));
+    assert!(breakers[0]["problem"].as_str().unwrap().contains("record=bad"), "{breakers}");
+    assert_eq!((&breakers[1]["name"], &breakers[1]["state"]), (&"x".into(), &"open".into()));
+    assert!(store.run(&["breaker", "list"]).stdout.contains("unreadable"));
+}
+
+#[test]
+fn many_who_are_refused_say_a_whole_line_each() {
+    let store = Store::local();
+    trip(&store, "10m");
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    let calls: Vec<_> = (0..16)
+        .map(|_| call(&store, &[], "true").stderr(writer.try_clone().unwrap()).spawn().unwrap())
+        .collect();
+    drop(writer);
+    let text = std::io::read_to_string(&mut reader).unwrap();
+    for mut call in calls {
+        assert_eq!(call.wait().unwrap().code(), Some(75));
+    }
+    let lines: Vec<_> = text.lines().collect();
+    assert!(
+        lines.len() == 16 && lines.iter().all(|line| line.starts_with("x is open: not called")),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_report_on_stdout_is_added_to_what_the_command_says() {
+    let store = Store::local();
+    let path = store.directory().join("out");
+    let mut call = call(&store, &["--report", "json=/dev/stdout"], "echo precious");
+    assert!(call.stdout(std::fs::File::create(&path).unwrap()).status().unwrap().success());
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.starts_with("precious\n{\"schema\":"), "{text}");
+}
+
+#[test]
+fn a_watch_of_one_that_nobody_has_used_says_so() {
+    let store = Store::local();
+    let mut hardy = store.hardy();
+    let mut watch = Process::start(hardy.args(["breaker", "watch", "tpyo"]));
+    watch.line("no call was made through tpyo so far");
+    watch.signal("TERM");
+    assert_eq!(watch.finish().code, Some(143));
 }
