@@ -71,6 +71,21 @@ pub fn without_secrets(url: &str) -> String {
     format!("{scheme}://{authority}{}", path.collect::<String>())
 }
 
+/// What a library calls something in its code, such as `MissingEnd { line: 3 }`, as words: `missing end`. Whatever it
+/// holds is left out.
+pub fn words(name: &impl std::fmt::Debug) -> String {
+    let name = format!("{name:?}");
+    let name = name.split([' ', '(', '{']).next().unwrap_or_default();
+    let mut words = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(c.to_ascii_lowercase());
+    }
+    words
+}
+
 /// The nearest of the known names, if one is near enough to have been meant.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
@@ -121,6 +136,19 @@ mod tests {
         ] {
             assert_eq!(without_secrets(url), shown);
         }
+    }
+
+    #[test]
+    fn names_of_code_become_words() {
+        #[derive(Debug)]
+        #[expect(dead_code, reason = "only its name is of interest")]
+        enum Error {
+            Plain,
+            MissingEnd { line: usize },
+            TrailingData(Vec<u8>),
+        }
+        let all = [Error::Plain, Error::MissingEnd { line: 3 }, Error::TrailingData(vec![6, 8])];
+        assert_eq!(all.map(|error| words(&error)), ["plain", "missing end", "trailing data"]);
     }
 
     #[test]

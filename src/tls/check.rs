@@ -283,6 +283,7 @@ async fn judge(plan: &Plan, presented: &Presented<'_>, name: Option<&str>) -> Ju
         warn: plan.warn,
         crit: plan.crit,
         crls: &crls,
+        crls_asked: plan.fetch_crls,
         fetched: &issuers.found,
         leaf: plan.leaf.as_ref().filter(|_| presented.is_served),
     };

@@ -9,6 +9,7 @@ use super::facts::{self, Key};
 use super::link::{self, Link};
 use super::or_pass;
 use super::path::Path;
+use crate::text::words;
 use crate::tls::finding::{Finding, Status};
 
 /// Signatures of certificates that are sent, all of them; nobody looks at those that roots made of themselves.
@@ -49,7 +50,7 @@ pub(super) fn form(link: &Link<'_>) -> Option<Finding> {
         Err(webpki::Error::UnsupportedCriticalExtension) => {
             bad("extensions that clients know", "a critical one that they must refuse".to_owned())
         }
-        Err(error) => bad("a certificate that clients can read", format!("{error:?}")),
+        Err(error) => bad("a certificate that clients can read", words(&error)),
     }
 }
 

@@ -148,11 +148,34 @@ pub(super) fn verify(
     made: &BitString<'_>,
     message: &[u8],
 ) -> Signed {
-    let Some(algorithm) = verification(&Key::of(key), algorithm) else { return Signed::Unknown };
+    let kind = Key::of(key);
+    // A key of one kind makes no signature of another.
+    if let (Some(of_key), Some(of_signature)) = (family(&kind), family_of(algorithm))
+        && of_key != of_signature
+    {
+        return Signed::No;
+    }
+    let Some(algorithm) = verification(&kind, algorithm) else { return Signed::Unknown };
     match UnparsedPublicKey::new(algorithm, &key.subject_public_key.data).verify(message, &made.data) {
         Ok(()) => Signed::Yes,
         Err(_) => Signed::No,
     }
+}
+
+/// The kind of signatures that a key makes, as the beginning of their numbers; none where that is not known here.
+fn family(key: &Key) -> Option<Oid<'static>> {
+    match key {
+        Key::Rsa { .. } => Some(oid!(1.2.840.113549.1.1)),
+        Key::Curve(..) => Some(oid!(1.2.840.10045.4)),
+        Key::Other(name) if name == "Ed25519" => Some(oid!(1.3.101.112)),
+        Key::Other(name) if name == "Ed448" => Some(oid!(1.3.101.113)),
+        Key::Dsa | Key::Other(_) => None,
+    }
+}
+
+fn family_of(algorithm: &AlgorithmIdentifier<'_>) -> Option<Oid<'static>> {
+    let all = [oid!(1.2.840.113549.1.1), oid!(1.2.840.10045.4), oid!(1.3.101.112), oid!(1.3.101.113)];
+    all.into_iter().find(|family| algorithm.algorithm.starts_with(family))
 }
 
 fn verification(

@@ -64,6 +64,8 @@ pub struct Rules<'a> {
     pub crit: Threshold,
     /// Revocation lists that were fetched, or given.
     pub crls: &'a [CertificateRevocationListDer<'static>],
+    /// Whether those that the certificates name were to be fetched.
+    pub crls_asked: bool,
     /// Certificates that were fetched from where the chain says (AIA): not sent, but they might complete it.
     pub fetched: &'a [CertificateDer<'static>],
     /// The leaf that should be served: that of a file on disk.

@@ -5,24 +5,44 @@
 
 use std::collections::HashSet;
 
-use super::link::Link;
+use super::link::{Link, Signed};
 use super::or_pass;
 use super::path::{self, Path};
 use crate::tls::finding::{Finding, Status};
 
 pub(super) fn judge(links: &[Link<'_>], path: &Path<'_>) -> Vec<Finding> {
-    let pass = |id| Finding::new(id, Status::Pass, "chain");
     let sent = format!("{} sent", links.len());
-    let mut findings = or_pass(order(links, path), pass("chain.order").actual("each is issued by the next"));
-    findings.extend(or_pass(superfluous(links), pass("chain.superfluous").actual(sent)));
+    let sent = Finding::new("chain.superfluous", Status::Pass, "chain").actual(sent);
+    // What nobody knows the issuer of was not tested to the end.
+    let unknown = path.unknown_from(links).map(|link| format!("the issuer of {} is not known", link.label));
+    let alone = unknown.clone().filter(|_| path.steps.len() == 1);
     let signatures = path.broken.iter().map(|place| broken(links, path, *place)).collect();
-    findings.extend(or_pass(signatures, pass("chain.signature").actual("each is signed by its issuer")));
-    let authorities =
-        or_pass(authorities(links, path), pass("chain.ca_flag").actual("issuers are authorities"));
-    findings.extend(authorities);
-    let lengths = path_lengths(links, path);
-    findings.extend(or_pass(lengths, pass("chain.path_length").actual("no longer than issuers allow")));
-    findings
+    let unsigned = unknown.clone().or_else(|| unverified(links, path));
+    let pass = |id, actual: &str, untested: Option<String>| {
+        let status = if untested.is_some() { Status::Skip } else { Status::Pass };
+        Finding::new(id, status, "chain").actual(untested.unwrap_or_else(|| actual.to_owned()))
+    };
+    [
+        or_pass(order(links, path), pass("chain.order", "each names the next as its issuer", alone)),
+        or_pass(superfluous(links), sent),
+        or_pass(signatures, pass("chain.signature", "each is signed by its issuer", unsigned)),
+        or_pass(
+            authorities(links, path),
+            pass("chain.ca_flag", "the leaf is none, its issuers are authorities", unknown.clone()),
+        ),
+        or_pass(
+            path_lengths(links, path),
+            pass("chain.path_length", "no longer than issuers allow", unknown),
+        ),
+    ]
+    .concat()
+}
+
+/// A signature of a kind that nobody here can verify.
+fn unverified(links: &[Link<'_>], path: &Path<'_>) -> Option<String> {
+    let all: Vec<&Link<'_>> = path.all(links).collect();
+    let found = all.windows(2).find(|pair| pair[0].signed_by(&pair[1].x509) == Signed::Unknown)?;
+    Some(format!("the signature of {} is of a kind that is not verified here", found[0].label))
 }
 
 fn order(links: &[Link<'_>], path: &Path<'_>) -> Vec<Finding> {
@@ -63,12 +83,16 @@ fn superfluous(links: &[Link<'_>]) -> Vec<Finding> {
 
 fn broken(links: &[Link<'_>], path: &Path<'_>, place: usize) -> Finding {
     let issuer = path.steps.iter().skip_while(|step| **step != place).nth(1);
-    let by = issuer
-        .map_or_else(|| "its own key".to_owned(), |issuer| format!("the key of {}", links[*issuer].label));
-    Finding::new("chain.signature", Status::Fail, &links[place].label)
+    let link = &links[place];
+    let by = match issuer {
+        Some(issuer) => format!("the key of {}", links[*issuer].label),
+        None if link.is_self_issued() => "its own key".to_owned(),
+        None => format!("the key of the root {:?}", link.issuer()),
+    };
+    Finding::new("chain.signature", Status::Fail, &link.label)
         .expected(format!("signed by {by}"))
         .actual("signed by another key, or changed since")
-        .fix("send the issuer that signed it: one of the same name has another key")
+        .fix("send or trust the issuer that signed it: one of the same name has another key")
 }
 
 fn authorities(links: &[Link<'_>], path: &Path<'_>) -> Vec<Finding> {

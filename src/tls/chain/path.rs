@@ -12,7 +12,7 @@ use super::link::{Link, Signed};
 pub(super) struct Path<'a> {
     /// Places in the chain as it was sent, the leaf first.
     pub(super) steps: Vec<usize>,
-    /// Places of certificates that were not signed by the key of the next.
+    /// Places of certificates that were not signed by the key of the next, or by that of the root of that name.
     pub(super) broken: Vec<usize>,
     /// Where it ends, if that is trusted.
     pub(super) root: Option<Root<'a>>,
@@ -42,7 +42,12 @@ impl<'a> Path<'a> {
                 .min_by_key(|place| {
                     (link.signed_by(&links[*place].x509), !links[*place].is_valid_at(at), *place)
                 });
-            let Some(next) = next else { return path };
+            let Some(next) = next else {
+                if path.is_namesake {
+                    path.broken.push(here);
+                }
+                return path;
+            };
             if link.signed_by(&links[next].x509) == Signed::No {
                 path.broken.push(here);
             }
@@ -70,6 +75,13 @@ impl<'a> Path<'a> {
         // A leaf that is trusted by itself is its own root.
         let root = root.filter(|root| root.der != links[0].der);
         self.steps.iter().map(|place| &links[*place]).chain(root)
+    }
+
+    /// The first one whose issuer is not known: it was not sent and is no root here, or it only has that name.
+    pub(super) fn unknown_from<'s, 'l>(&self, links: &'s [Link<'l>]) -> Option<&'s Link<'l>> {
+        let top = self.top(links);
+        let ends = self.root.is_some() || top.is_self_issued();
+        self.broken.first().map(|place| &links[*place]).or((!ends).then_some(top))
     }
 
     /// The last one that was sent.

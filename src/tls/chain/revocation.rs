@@ -4,9 +4,12 @@
 
 use rustls::pki_types::TrustAnchor;
 use webpki::{
-    CertRevocationList, ExpirationPolicy, OwnedCertRevocationList, RevocationCheckDepth,
+    BorrowedCertRevocationList, CertRevocationList, ExpirationPolicy, RevocationCheckDepth,
     RevocationOptionsBuilder, UnknownStatusPolicy,
 };
+use x509_parser::asn1_rs::{Any, Tag};
+use x509_parser::prelude::FromDer;
+use x509_parser::time::ASN1Time;
 
 use super::anchors::Anchors;
 use super::dates;
@@ -14,6 +17,7 @@ use super::link::Link;
 use super::path::Path;
 use super::trust;
 use super::{Presented, Rules};
+use crate::text::words;
 use crate::tls::finding::{Finding, Status};
 
 const ID: &str = "cert.revoked";
@@ -27,17 +31,34 @@ pub(super) fn judge(
 ) -> Vec<Finding> {
     if rules.crls.is_empty() {
         let staple = if presented.staple.is_some() { "; see ocsp.staple" } else { "" };
-        let actual =
-            format!("no revocation list at hand: none is named, or none was asked for (--crl){staple}");
+        let is_named = links.iter().any(|link| !link.sources().crls.is_empty());
+        let why = match (is_named, rules.crls_asked) {
+            (false, _) => "the certificates name none over HTTP",
+            (true, false) => "one is named, and not asked for (--crl)",
+            (true, true) => "what is named could not be fetched",
+        };
+        let actual = format!("no revocation list at hand: {why}{staple}");
         return vec![Finding::new("revocation", Status::Skip, "chain").actual(actual)];
     }
     let mut findings = Vec::new();
     let mut lists = Vec::new();
     for der in rules.crls {
-        match OwnedCertRevocationList::from_der(der) {
-            Ok(list) => lists.push(CertRevocationList::Owned(list)),
-            Err(error) => findings.push(untested(format!("a revocation list cannot be read: {error:?}"))),
+        // Borrowed: a list of an authority may have a million entries.
+        match BorrowedCertRevocationList::from_der(der) {
+            Err(error) => {
+                findings.push(untested(format!("a revocation list cannot be read: {}", words(&error))))
+            }
+            Ok(list) => match begins(der) {
+                Some(begin) if begin <= rules.at => lists.push(CertRevocationList::Borrowed(list)),
+                Some(begin) => {
+                    findings.push(untested(format!("a revocation list is not valid before {begin}")))
+                }
+                None => findings.push(untested("a revocation list says no time that it is from".to_owned())),
+            },
         }
+    }
+    if lists.is_empty() {
+        return findings;
     }
     let revoked: Vec<Finding> = path.all(links).filter_map(|link| taken_back(link, &lists)).collect();
     findings.extend(match verdict(&lists, links, path, anchors, presented, rules) {
@@ -50,10 +71,26 @@ pub(super) fn judge(
         Some(Err(webpki::Error::CrlExpired { .. })) => {
             vec![untested("the revocation list has expired".to_owned())]
         }
-        Some(Err(error)) => vec![untested(format!("the chain and its lists do not verify: {error:?}"))],
+        Some(Err(error)) => {
+            vec![untested(format!("the chain and its lists do not verify: {}", words(&error)))]
+        }
         None => vec![untested("the issuer of the leaf is not known, nor who may revoke it".to_owned())],
     });
     findings
+}
+
+/// When a list was made (thisUpdate of RFC 5280, section 5.1), which webpki does not ask for.
+fn begins(der: &[u8]) -> Option<jiff::Timestamp> {
+    let (_, list) = Any::from_der(der).ok()?;
+    let (_, content) = Any::from_der(list.data).ok()?;
+    let (mut rest, first) = Any::from_der(content.data).ok()?;
+    // The version may be left out; the algorithm and the issuer come before the time.
+    let before = if first.tag() == Tag::Integer { 2 } else { 1 };
+    for _ in 0..before {
+        rest = Any::from_der(rest).ok()?.0;
+    }
+    let (_, time) = ASN1Time::from_der(rest).ok()?;
+    jiff::Timestamp::from_second(time.timestamp()).ok()
 }
 
 fn passed(depth: RevocationCheckDepth, links: &[Link<'_>]) -> Finding {

@@ -12,6 +12,7 @@ use super::anchors::Anchors;
 use super::dates;
 use super::link::Link;
 use super::path::Path;
+use crate::text::words;
 use crate::tls::finding::{Finding, Status};
 
 const ID: &str = "chain.untrusted";
@@ -91,7 +92,7 @@ pub(super) fn judge(
         let actual = format!("not tested to the end: it would be {end}, but for the other findings");
         return vec![finding(Status::Skip).actual(actual)];
     }
-    let actual = format!("refused: {error:?}");
+    let actual = format!("refused: {}", words(error));
     vec![finding(Status::Fail).actual(actual).fix("have the chain issued anew, as RFC 5280 has it")]
 }
 

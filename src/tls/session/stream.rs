@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::foreign;
 use crate::http::tls_reason;
 use crate::reason::{Fault, Reason};
+use crate::text::words;
 use crate::tls::dial::Connection;
 
 /// How much of what comes in is kept: more than the first flights of TLS 1.2 with a long chain.
@@ -180,6 +181,7 @@ fn broken(error: &io::Error) -> Fault {
 fn fault(error: &Error) -> Fault {
     let detail = match error {
         Error::AlertReceived(alert) => format!("the server sent the alert {}", alert_name(*alert)),
+        Error::InvalidMessage(why) => format!("the server sent a message that is damaged: {}", words(why)),
         error => error.to_string(),
     };
     tls_reason(error).because(detail)
@@ -209,5 +211,7 @@ mod tests {
         let fault = fault(&Error::AlertReceived(AlertDescription::CertificateRequired));
         assert_eq!(fault.reason, Reason::TlsClientCertificate);
         assert_eq!(fault.detail, "the server sent the alert certificate_required");
+        let fault = super::fault(&Error::InvalidMessage(rustls::InvalidMessage::HandshakePayloadTooLarge));
+        assert_eq!(fault.detail, "the server sent a message that is damaged: handshake payload too large");
     }
 }

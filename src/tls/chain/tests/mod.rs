@@ -87,6 +87,7 @@ fn rules(roots: &Roots) -> Rules<'_> {
         warn: Threshold::WARN,
         crit: Threshold::CRIT,
         crls: &[],
+        crls_asked: false,
         fetched: &[],
         leaf: None,
     }
@@ -221,17 +222,20 @@ fn what_webpki_alone_refuses_is_not_hidden_by_an_end_that_is_near() {
     let middle = Made::by(Some(&root), params);
     let mut params = server();
     params.not_after = date_time_ymd(2026, 6, 3);
-    let leaf = Made::by(Some(&middle), params);
-    let roots = Roots { given: vec![root.der.clone()], ..Roots::default() };
-    let found = judge_served(&[leaf.der, middle.der], &roots);
+    let leaf = Made::by(Some(&middle), params).der;
+    let (middle, roots) = (middle.der, Roots { given: vec![root.der], ..Roots::default() });
+    let found = judge_served(&[leaf.clone(), middle.clone()], &roots);
     assert_eq!(found, ["fail cert.expiry leaf", "fail chain.untrusted chain"]);
+    let judged = judge(&served(&[leaf, middle]), &rules(&roots));
+    let said = judged.findings.iter().find(|finding| finding.id == "chain.untrusted").unwrap();
+    assert_eq!(said.actual, "refused: name constraint violation");
 }
 
 #[test]
 fn an_expired_leaf_for_another_name_of_an_unknown_issuer_is_told_thrice() {
     let change: Change = |leaf| leaf.not_after = date_time_ymd(2026, 5, 20);
-    let (chain, other) = (chain(same, change), chain(same, same));
-    let roots = other.roots();
+    let chain = chain(same, change);
+    let roots = Roots { given: vec![Made::by(None, authority("Else")).der], ..Roots::default() };
     let rules = Rules { name: Some("b.example"), ..rules(&roots) };
     let judged = judge(&served(&chain.sent()), &rules);
     let expected =
@@ -287,7 +291,51 @@ fn a_path_may_be_too_long_and_a_link_may_not_verify() {
     let other = Made::by(None, authority("Root"));
     let roots = Roots { given: vec![other.der], ..Roots::default() };
     let sent = [leaf.der, middle.der];
-    assert_eq!(judge_served(&sent, &roots), ["fail chain.untrusted intermediate \"middle\""]);
+    let all =
+        ["fail chain.signature intermediate \"middle\"", "fail chain.untrusted intermediate \"middle\""];
+    assert_eq!(judge_served(&sent, &roots), all);
+}
+
+#[test]
+fn what_nobody_knows_the_issuer_of_passes_nothing_that_asks_for_it() {
+    const IDS: [&str; 4] = ["chain.signature", "chain.ca_flag", "chain.path_length", "chain.order"];
+    let (chain, other) = (chain(same, same), chain(same, same));
+    let [leaf, middle] = [chain.leaf.der.clone(), chain.middle.der.clone()];
+    let stranger = Roots { given: vec![Made::by(None, authority("Else")).der], ..Roots::default() };
+    let forged = [Made::by(Some(&other.root), server()).der];
+    let impostor = [leaf.clone(), other.middle.der.clone()];
+    use Status::{Fail, Pass, Skip};
+    for (sent, roots, expected) in [
+        (&[leaf.clone()][..], &stranger, [Skip, Skip, Skip, Skip]),
+        (&[leaf.clone(), middle.clone()], &stranger, [Skip, Skip, Skip, Pass]),
+        // Its issuer is trusted by name, and has another key.
+        (&forged, &chain.roots(), [Fail, Skip, Skip, Skip]),
+        (&impostor, &other.roots(), [Fail, Skip, Skip, Pass]),
+        (&[leaf, middle], &chain.roots(), [Pass, Pass, Pass, Pass]),
+    ] {
+        let judged = judge(&served(sent), &rules(roots));
+        assert_eq!(IDS.map(|id| status(&judged, id)), expected.map(|status| vec![status]), "{judged:?}");
+    }
+}
+
+#[test]
+fn a_root_of_the_same_name_with_a_key_of_another_kind_is_another_root() {
+    let mut params = server();
+    params.distinguished_name = authority("Root").distinguished_name;
+    let leaf = Made::by(None, params).der;
+    let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap();
+    let root = authority("Root").self_signed(&key).unwrap().der().clone();
+    let roots = Roots { system: vec![root], ..Roots::default() };
+    let judged = judge(&served(std::slice::from_ref(&leaf)), &rules(&roots));
+    assert_eq!(bad(&judged), ["fail cert.self_signed leaf", "fail chain.untrusted leaf"]);
+    assert_eq!(status(&judged, "cert.lifetime"), [Status::Skip], "no rule of public authorities holds");
+    // Issued in its name.
+    let namesake = Made::by(None, authority("Root"));
+    let leaf = Made::by(Some(&namesake), server()).der;
+    let judged = judge(&served(&[leaf]), &rules(&roots));
+    assert_eq!(bad(&judged), ["fail chain.signature leaf", "fail chain.untrusted leaf"]);
+    let said = judged.findings.iter().find(|finding| finding.id == "chain.untrusted").unwrap();
+    assert!(said.actual.contains("has another key"), "{said:?}");
 }
 
 #[test]

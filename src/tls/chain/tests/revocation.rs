@@ -12,6 +12,15 @@ fn revocation_list(
     serials: &[SerialNumber],
     until: (i32, u8),
 ) -> CertificateRevocationListDer<'static> {
+    revocation_list_from(issuer, serials, (2026, 5), until)
+}
+
+fn revocation_list_from(
+    issuer: &Made,
+    serials: &[SerialNumber],
+    from: (i32, u8),
+    until: (i32, u8),
+) -> CertificateRevocationListDer<'static> {
     let revoked = |serial: &SerialNumber| RevokedCertParams {
         serial_number: serial.clone(),
         revocation_time: date_time_ymd(2026, 5, 10),
@@ -19,7 +28,7 @@ fn revocation_list(
         invalidity_date: None,
     };
     let params = CertificateRevocationListParams {
-        this_update: date_time_ymd(2026, 5, 1),
+        this_update: date_time_ymd(from.0, from.1, 1),
         next_update: date_time_ymd(until.0, until.1, 20),
         crl_number: SerialNumber::from(vec![1]),
         issuing_distribution_point: None,
@@ -42,6 +51,7 @@ fn a_revocation_list_is_believed_when_its_issuer_signed_it_and_it_is_fresh() {
         (revocation_list(&chain.middle, &serial, (2026, 5)), Status::Error),
         (revocation_list(&stranger, &[], (2027, 1)), Status::Error),
         (revocation_list(&chain.root, &[], (2027, 1)), Status::Error),
+        (revocation_list_from(&chain.middle, &[], (2026, 7), (2027, 1)), Status::Error),
         (CertificateRevocationListDer::from(vec![1, 2, 3]), Status::Error),
     ] {
         let crls = [list];
@@ -51,6 +61,26 @@ fn a_revocation_list_is_believed_when_its_issuer_signed_it_and_it_is_fresh() {
             found.contains(&expected) && (expected == Status::Pass || !found.contains(&Status::Pass)),
             "{judged:?}"
         );
+    }
+}
+
+#[test]
+fn without_a_list_it_is_said_why_there_is_none() {
+    let named: Change = |leaf| {
+        let point = rcgen::CrlDistributionPoint { uris: vec!["http://a.example/crl".to_owned()] };
+        leaf.crl_distribution_points = vec![point];
+    };
+    for (change, crls_asked, said) in [
+        (same as Change, true, "the certificates name none"),
+        (same, false, "the certificates name none"),
+        (named, false, "not asked for (--crl)"),
+        (named, true, "could not be fetched"),
+    ] {
+        let chain = chain(same, change);
+        let (sent, roots) = (chain.sent(), chain.roots());
+        let judged = judge(&served(&sent), &Rules { crls_asked, ..rules(&roots) });
+        let found = judged.findings.iter().find(|finding| finding.id == "revocation").unwrap();
+        assert_eq!((found.status, found.actual.contains(said)), (Status::Skip, true), "{found:?}");
     }
 }
 
