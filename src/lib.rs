@@ -21,6 +21,7 @@
 //! - [`breaker`], [`histogram`]: the circuit breaker and the latencies, as pure values; time comes in as an argument
 //! - [`address`], [`reason`]: where a target is; why a call failed
 //! - [`process`]: a command in a process group of its own, and the watchdog that ends it in time
+//! - [`input`]: files that flags name, read to a bound
 //! - [`limits`]: what the kernel lets this process have
 //! - [`clock`]: time that goes on while the machine sleeps
 //! - [`metrics`], [`units`], [`text`]: Prometheus text; durations and sizes as people write them; foreign text made harmless
@@ -38,6 +39,7 @@ pub mod error;
 pub mod exit;
 pub mod histogram;
 pub mod http;
+pub mod input;
 pub mod limits;
 pub mod load;
 pub mod lock;

@@ -20,6 +20,7 @@ use rustls::{
 };
 
 use super::served::{Noting, Served};
+use crate::input;
 use crate::reason::Reason;
 
 /// A file of certificates that cannot be used.
@@ -83,7 +84,7 @@ fn certificate_reason(error: &CertificateError) -> Reason {
 /// # Errors
 /// When the file cannot be read, or holds no certificate that can be a root.
 pub fn read_ca(path: &Path) -> Result<Vec<CertificateDer<'static>>, CaError> {
-    let pem = std::fs::read(path).map_err(|error| CaError::Read(path.to_owned(), error))?;
+    let pem = input::read(path, input::LARGEST).map_err(|error| CaError::Read(path.to_owned(), error))?;
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(&pem)
         .collect::<Result<_, _>>()
         .map_err(|_| CaError::Empty(path.to_owned()))?;
@@ -131,10 +132,11 @@ pub fn read_identity(certificate: &Path, key: &Path) -> Result<Arc<CertifiedKey>
         let path = path.to_owned();
         move |source| IdentityError::Read { what, path, source }
     };
-    let chain: Vec<_> = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect)
+    let read = |path| input::read(path, input::LARGEST).map_err(rustls::pki_types::pem::Error::Io);
+    let chain: Vec<_> = read(certificate)
+        .and_then(|pem| CertificateDer::pem_slice_iter(&pem).collect())
         .map_err(unread("certificate", certificate))?;
-    let secret = PrivateKeyDer::from_pem_file(key).map_err(unread("key", key))?;
+    let secret = read(key).and_then(|pem| PrivateKeyDer::from_pem_slice(&pem)).map_err(unread("key", key))?;
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let pair = CertifiedKey::from_der(chain, secret, &provider);
     let unfit =

@@ -12,8 +12,12 @@ use serde_json::Value;
 
 use super::report::{FindingReport, Report, TargetReport};
 use crate::error::Error;
+use crate::input;
 use crate::output::{self, Report as _};
 use crate::tls::finding::Status;
+
+/// Bytes of an earlier run: thousands of servers have a hundred million.
+const LARGEST: u64 = 128 << 20;
 
 /// An earlier run.
 #[derive(Clone, Debug)]
@@ -105,7 +109,7 @@ pub fn read(path: &Path) -> Result<Baseline, Error> {
     let file = path.display().to_string();
     let wrong = || Error::usage(format!("--baseline {file} cannot be used"));
     let hint = "make one with `hardy tls check TARGET --save FILE`";
-    let text = std::fs::read_to_string(path).map_err(|cause| wrong().because(cause).hint(hint))?;
+    let text = input::read_text(path, LARGEST).map_err(|cause| wrong().because(cause).hint(hint))?;
     let document: Document = serde_json::from_str(&text).map_err(|cause| {
         wrong().because(format!("it is no report of `hardy tls check`: {cause}")).hint(hint)
     })?;
@@ -210,24 +214,28 @@ fn findings(then: &[FindingReport], now: &[FindingReport]) -> Changes {
     }
     let gone = old.iter().filter(|other| !new.iter().any(|finding| key(finding) == key(other)));
     changes.gone =
-        gone.filter(|other| was_looked_at(&other.id, now)).map(|other| changed(Some(other), None)).collect();
+        gone.filter(|other| was_looked_at(other, now)).map(|other| changed(Some(other), None)).collect();
     changes
 }
 
-/// Whether a rule was tested: by a finding of its own, or since others of its area were and it only speaks up when bad.
-fn was_looked_at(id: &str, now: &[FindingReport]) -> bool {
+/// Whether what was bad was tested: by a finding of the same rule, or since others of its area were and it only speaks up
+/// when bad. Where one connection was made, others of the server's versions say nothing about this one.
+fn was_looked_at(then: &FindingReport, now: &[FindingReport]) -> bool {
     const ENUMERATED: [&str; 5] = ["proto", "suite", "kx", "order", "tls"];
     let tested = |finding: &&FindingReport| !matches!(finding.status, Status::Skip | Status::Error);
     let area = |id: &str| id.split('.').next().unwrap_or_default().to_owned();
-    let own: Vec<_> = now.iter().filter(|finding| finding.id == id).collect();
+    if let Some(same) = now.iter().find(|finding| key(finding) == key(then)) {
+        return tested(&same);
+    }
+    let one_connection = now.iter().any(|finding| finding.id == "proto.enumeration");
+    if one_connection && ENUMERATED.contains(&area(&then.id).as_str()) {
+        return false;
+    }
+    let own: Vec<_> = now.iter().filter(|finding| finding.id == then.id).collect();
     if !own.is_empty() {
         return own.iter().any(tested);
     }
-    let one_connection = now.iter().any(|finding| finding.id == "proto.enumeration");
-    if one_connection && ENUMERATED.contains(&area(id).as_str()) {
-        return false;
-    }
-    now.iter().filter(|finding| area(&finding.id) == area(id)).any(|finding| tested(&finding))
+    now.iter().filter(|finding| area(&finding.id) == area(&then.id)).any(|finding| tested(&finding))
 }
 
 fn changed(then: Option<&FindingReport>, now: Option<&FindingReport>) -> Changed {

@@ -99,7 +99,7 @@ pub(super) struct Judgement {
 #[command(next_help_heading = "Certificates")]
 pub(super) struct Certificates {
     /// Ask for this name, and match it; also for files
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = settings::server_name)]
     pub(super) name: Option<String>,
     /// The key that must belong to the leaf
     #[arg(long, value_name = "FILE")]

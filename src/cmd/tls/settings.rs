@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName};
 
 use super::baseline::{self, Baseline};
 use super::check::{Args, ExitCodes};
@@ -17,6 +17,7 @@ use crate::cmd::names::Names;
 use crate::config::{Config, FailFrom, Layer, need};
 use crate::error::Error;
 use crate::http::{read_ca, read_identity};
+use crate::input;
 use crate::tls::Plan;
 use crate::tls::chain::Roots;
 use crate::tls::files;
@@ -109,12 +110,18 @@ pub(super) fn date(text: &str) -> Result<Timestamp, String> {
     text.parse().or_else(|_| day()).map_err(|_| "expected 2027-01-01 or 2027-01-01T12:00:00Z".to_owned())
 }
 
+/// `--name`: what a certificate can be for.
+pub(super) fn server_name(text: &str) -> Result<String, String> {
+    let known = ServerName::try_from(text).map(|_| text.to_owned());
+    known.map_err(|_| "expected a name such as www.example, or an address".to_owned())
+}
+
 fn policy(text: &str, names: &Names) -> Result<Policy, Error> {
     if let Some(policy) = Policy::built_in(text) {
         return Ok(policy);
     }
     let path = Path::new(text);
-    let read = std::fs::read_to_string(path).map_err(|cause| {
+    let read = input::read_text(path, input::LARGEST).map_err(|cause| {
         let what = format!("{}: `{text}` is no policy", names.of("tls", "policy"));
         let error = Error::usage(what).because(cause);
         let near = crate::config::nearest(text, BUILT_IN).filter(|_| !text.contains('/'));
@@ -166,11 +173,15 @@ fn password(path: &Path) -> Result<String, Error> {
     let unreadable = |cause: std::io::Error| {
         Error::usage(format!("cannot read the password from {}", path.display())).because(cause)
     };
-    Ok(std::fs::read_to_string(path).map_err(unreadable)?.trim_end_matches(['\r', '\n']).to_owned())
+    Ok(input::read_text(path, input::LARGEST).map_err(unreadable)?.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 fn bundles(path: &Path, password: Option<&str>, flag: &str) -> Result<Vec<files::Bundle>, Error> {
-    files::read(path, password).map_err(|error| Error::usage(flag).because(error))
+    let (file, password) = (path.to_owned(), password.map(str::to_owned));
+    let found = input::patiently(path, move || files::read(&file, password.as_deref()));
+    let found = found
+        .map_err(|late| Error::usage(format!("{flag}: cannot read {}", path.display())).because(late))?;
+    found.map_err(|error| Error::usage(flag).because(error))
 }
 
 fn key(path: &Path, password: Option<&str>) -> Result<PrivateKeyDer<'static>, Error> {
@@ -185,12 +196,15 @@ fn leaf(path: &Path, password: Option<&str>) -> Result<CertificateDer<'static>, 
     leaf.ok_or_else(|| Error::usage(format!("--on-disk: {} holds no certificate", path.display())))
 }
 
+/// Bytes of a revocation list that are read, as of those that are fetched.
+const LARGEST_LIST: u64 = 32 << 20;
+
 /// PEM, or else DER as it is.
 fn crls(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, Error> {
     let unreadable = |cause: std::io::Error| {
         Error::usage(format!("cannot read the revocation list {}", path.display())).because(cause)
     };
-    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let bytes = input::read(path, LARGEST_LIST).map_err(unreadable)?;
     let pem: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(&bytes).collect();
     match pem {
         Ok(lists) if !lists.is_empty() => Ok(lists),

@@ -67,6 +67,21 @@ fn what_has_changed_is_listed() {
 }
 
 #[test]
+fn one_connection_says_nothing_about_other_versions() {
+    let of = |version: &str, status| Finding { subject: version.into(), ..finding("suite.weak", status) };
+    let then = checked("a", vec![of("TLS 1.0", Status::Fail), of("TLS 1.3", Status::Fail)]);
+    let one = finding("proto.enumeration", Status::Skip);
+    let now = checked("a", vec![one, of("TLS 1.3", Status::Pass)]);
+    let gone = |report: &Report| {
+        let changes = report.targets[0].changes.clone().unwrap();
+        changes.gone.iter().map(|changed| changed.subject.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(gone(&compared(std::slice::from_ref(&then), &[now])), ["TLS 1.3"]);
+    let all = checked("a", vec![of("TLS 1.3", Status::Pass)]);
+    assert_eq!(gone(&compared(&[then], &[all])), ["TLS 1.0", "TLS 1.3"]);
+}
+
+#[test]
 fn a_file_that_is_no_earlier_run_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("x");
