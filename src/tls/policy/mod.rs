@@ -136,9 +136,11 @@ pub fn judge(
         let fix = "check the port; for a protocol that begins TLS on request use tls+PROTOCOL://HOST";
         return vec![finding.actual(format!("{spoken} is spoken here, and not TLS")).fix(fix)];
     }
-    let nothing_known = protocol.versions.values().all(|fact| fact.known().is_none());
-    if session.is_none() && nothing_known {
-        // Whoever could not reach it has said so.
+    let nothing_spoken =
+        protocol.versions.values().all(|fact| fact.known().is_none_or(|spoken| spoken.suites.is_empty()));
+    if session.is_none() && nothing_spoken {
+        // Whoever could not reach it has said so. Who refuses everything need not even know TLS: that is no refusal of
+        // a version in particular.
         return Vec::new();
     }
     let mut findings = protocol::judge(policy, protocol, session);

@@ -55,6 +55,11 @@ impl<'a> Client<'a> {
         Ok(Client { dial, name, provider, identity })
     }
 
+    /// There is a certificate for servers that ask for one.
+    pub(super) fn has_identity(&self) -> bool {
+        self.identity.is_some()
+    }
+
     /// An offer of these protocols, with the name of the server where that can be sent.
     pub(super) fn offer(&self, protocols: &[&str]) -> Offer {
         self.offer_of(ALL_VERSIONS, protocols)

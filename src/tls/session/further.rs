@@ -137,8 +137,13 @@ async fn http1_and_hsts(
         Ok(()) => hsts::ask(&mut attempt.stream, endpoint, path).await,
     };
     let only = agreed.filter(|_| matches!(is_agreed, Ok(false)));
+    let in_vain = attempt.asked.so() && !client.has_identity();
     let hsts = match (asked, only) {
-        (Ok(header), _) => Fact::Known(header),
+        // The page that says so is not the site's.
+        (Ok(answer), _) if answer.header.is_none() && answer.code >= 400 && in_vain => Fact::skipped(
+            "the server asks for a client certificate, and answers without one with an error: give --client-cert",
+        ),
+        (Ok(answer), _) => Fact::Known(answer.header),
         (Err(_), Some(only)) => {
             Fact::skipped(format!("only {only} is spoken here; the header is asked for with {protocol}"))
         }

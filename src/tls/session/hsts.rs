@@ -12,15 +12,19 @@ use crate::tls::target::Endpoint;
 const HEAD: usize = 64 * 1024;
 const HEADERS: usize = 128;
 
-/// Asks for the path; the header as it was sent, or none.
+/// What an answer says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub code: u16,
+    /// The header as it was sent, or none.
+    pub header: Option<String>,
+}
+
+/// Asks for the path.
 ///
 /// # Errors
 /// When no answer of HTTP/1.1 comes.
-pub(super) async fn ask(
-    stream: &mut Stream,
-    endpoint: &Endpoint,
-    path: &str,
-) -> Result<Option<String>, Fault> {
+pub(super) async fn ask(stream: &mut Stream, endpoint: &Endpoint, path: &str) -> Result<Answer, Fault> {
     let host = host(endpoint);
     let version = env!("CARGO_PKG_VERSION");
     let request = format!(
@@ -36,8 +40,8 @@ pub(super) async fn ask(
                 return Err(Reason::Closed.because("the server closed the connection before it answered"));
             }
             head.extend_from_slice(&text);
-            if let Some(header) = header(&mut head)? {
-                return Ok(header);
+            if let Some(answer) = answer(&mut head)? {
+                return Ok(answer);
             }
             if head.len() > HEAD {
                 return Err(
@@ -51,8 +55,8 @@ pub(super) async fn ask(
     })
 }
 
-/// The header of a final answer whose head is complete.
-fn header(head: &mut Vec<u8>) -> Result<Option<Option<String>>, Fault> {
+/// A final answer whose head is complete.
+fn answer(head: &mut Vec<u8>) -> Result<Option<Answer>, Fault> {
     loop {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS];
         let mut answer = httparse::Response::new(&mut headers);
@@ -60,11 +64,12 @@ fn header(head: &mut Vec<u8>) -> Result<Option<Option<String>>, Fault> {
         let parsed =
             parsed.map_err(|error| Reason::HttpProtocol.because(format!("not HTTP/1.1: {error}")))?;
         let httparse::Status::Complete(length) = parsed else { return Ok(None) };
-        if answer.code.is_some_and(|code| code >= 200) {
+        if let Some(code) = answer.code.filter(|code| *code >= 200) {
             let name = "strict-transport-security";
             // Only the first counts (RFC 6797, section 8.1).
             let found = answer.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-            return Ok(Some(found.map(|header| String::from_utf8_lossy(header.value).into_owned())));
+            let header = found.map(|header| String::from_utf8_lossy(header.value).into_owned());
+            return Ok(Some(Answer { code, header }));
         }
         head.drain(..length);
     }
@@ -86,10 +91,12 @@ mod tests {
             b"HTTP/1.1 103 Early Hints\r\nstrict-transport-security: max-age=1\r\n\r\nHTTP/1.1 301 Moved\r\n\
             Strict-Transport-Security: max-age=63072000; preload\r\nstrict-transport-security: max-age=0\r\n"
                 .to_vec();
-        assert_eq!(header(&mut head), Ok(None));
+        assert_eq!(answer(&mut head), Ok(None));
         head.extend_from_slice(b"\r\n<body>");
-        assert_eq!(header(&mut head), Ok(Some(Some("max-age=63072000; preload".to_owned()))));
-        assert_eq!(header(&mut b"HTTP/1.1 200 OK\r\n\r\n".to_vec()), Ok(Some(None)));
-        assert_eq!(header(&mut b"SSH-2.0-x\r\n\r\n".to_vec()).unwrap_err().reason, Reason::HttpProtocol);
+        let moved = Answer { code: 301, header: Some("max-age=63072000; preload".to_owned()) };
+        assert_eq!(answer(&mut head), Ok(Some(moved)));
+        let bare = Answer { code: 200, header: None };
+        assert_eq!(answer(&mut b"HTTP/1.1 200 OK\r\n\r\n".to_vec()), Ok(Some(bare)));
+        assert_eq!(answer(&mut b"SSH-2.0-x\r\n\r\n".to_vec()).unwrap_err().reason, Reason::HttpProtocol);
     }
 }

@@ -128,6 +128,26 @@ fn nginx_speaks_both_kinds_of_http_and_says_its_policy() {
 }
 
 #[test]
+fn a_server_that_wants_a_client_certificate_first_does_not_lack_the_header() {
+    let home = Home::new();
+    let server = nginx(
+        &home,
+        "server { listen PORT ssl; ssl_client_certificate HOME/cert.pem; ssl_verify_client on;
+         location / { add_header Strict-Transport-Security 'max-age=63072000'; return 204; } }",
+    );
+    let hsts = |args: &[&str]| {
+        let report = check(&format!("https://localhost:{}", server.port), args);
+        let findings = report["findings"].as_array().unwrap();
+        findings.iter().find(|finding| finding["id"] == "http.hsts").unwrap().clone()
+    };
+    let without = hsts(&[]);
+    assert_eq!(without["status"], "skip", "{without}");
+    assert!(without["actual"].as_str().unwrap().contains("--client-cert"), "{without}");
+    let with = hsts(&["--client-cert", &home.path("cert.pem"), "--client-key", &home.path("key.pem")]);
+    assert_eq!(with["status"], "pass", "{with}");
+}
+
+#[test]
 fn what_comes_without_a_name_is_told_apart() {
     let home = Home::new();
     home.identity("other.pem", "other.key", "other.test");
@@ -186,4 +206,31 @@ fn what_is_no_tls_is_named() {
     }
     let report = check(&format!("tls://{}", fixtures::refused()), &["--fast"]);
     assert!(unreached(&report).starts_with("connect.refused: "), "{report}");
+}
+
+#[test]
+fn what_refuses_everything_is_not_said_to_refuse_old_versions() {
+    let alert = [21, 3, 3, 0, 2, 2, 80];
+    let server = Server::start(move |mut stream: TcpStream, _| {
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = stream.write_all(&alert);
+    });
+    let report = check(&format!("tls://{}", server.address), &[]);
+    assert_eq!((&report["status"], unreached(&report).contains("internal_error")), (&json!("error"), true));
+    let passed = report["findings"].as_array().unwrap().iter().find(|finding| finding["status"] == "pass");
+    assert_eq!(passed, None, "{report}");
+}
+
+#[test]
+fn a_name_that_no_server_has_is_asked_of_none() {
+    let server = Server::start(|_: TcpStream, _| {});
+    for name in ["bad_name!", "a b", "a\u{1b}[2J", "", "*.example"] {
+        let run: Run = hardy()
+            .args(["tls", "check", &server.address.to_string(), "--name", name])
+            .output()
+            .unwrap()
+            .into();
+        assert_eq!((run.code, server.hits()), (Some(2), 0), "{name:?}: {run:?}");
+        assert!(run.stderr.contains("--name") && !run.stderr.contains('\u{1b}'), "{run:?}");
+    }
 }

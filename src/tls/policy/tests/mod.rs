@@ -423,3 +423,17 @@ fn short_primes_and_keys_of_others_fail() {
         assert_eq!(of(&found, "key.proof", "server").status, status);
     }
 }
+
+#[test]
+fn who_refuses_everything_has_refused_nothing_in_particular() {
+    let nothing = Version::ALL.map(|version| (version, spoken(&[], Preference::Server)));
+    let mute = Protocol { versions: nothing.into(), ..protocol() };
+    assert_eq!(judge(&intermediate(), &mute, None, &[]), []);
+    let one = protocol().versions[&Version::Tls12].clone();
+    let speaks = Protocol {
+        versions: mute.versions.into_iter().chain([(Version::Tls12, one)]).collect(),
+        ..protocol()
+    };
+    let found = judge(&intermediate(), &speaks, None, &[]);
+    assert_eq!(of(&found, "proto.tls1_0", "TLS 1.0").status, Status::Pass);
+}
