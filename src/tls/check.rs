@@ -305,6 +305,10 @@ async fn file(plan: &Plan, target: &Target, bundle: &files::Bundle) -> Checked {
     findings.extend(bundle.unread.iter().map(|what| {
         Finding::new("file.readable", Status::Error, "file").expected("certificates or keys").actual(what)
     }));
+    findings.extend(bundle.deeper.iter().map(|path| {
+        Finding::new("file.readable", Status::Skip, "directory")
+            .actual(format!("{} lies deeper than is read: check it by itself", path.display()))
+    }));
     if !judged.is_store {
         findings.extend(policy::judge_certificates(&plan.policy, &judged.certificates));
     }

@@ -6,21 +6,30 @@ use std::path::Path;
 
 use p12_keystore::Pkcs12Archive;
 use p12_keystore::error::Error;
-use rustls::pki_types::pem::{PemObject, SectionKind};
+use rustls::pki_types::pem::{Error as Damage, PemObject, SectionKind};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::asn1_rs::{Any, FromDer, Integer, Oid, Tag, oid};
 
 use super::{Bundle, FileError};
 
 const BEGIN: &[u8] = b"-----BEGIN ";
+/// Blocks of PEM that are looked at: the largest stores of roots have some hundreds.
+const BLOCKS: usize = 2_000;
 const ENCRYPTED: &str = "a key that is encrypted: decrypt it with `openssl pkey -in FILE -out PLAIN`";
 
 pub(super) fn read(path: &Path, bytes: &[u8], password: Option<&str>) -> Result<Bundle, FileError> {
-    let mut bundle =
-        Bundle { path: path.to_owned(), certificates: Vec::new(), keys: Vec::new(), unread: Vec::new() };
-    if blocks(bytes).next().is_some() {
-        blocks(bytes).for_each(|block| pem(block, &mut bundle));
-    } else if is_pkcs12(bytes) {
+    let mut bundle = Bundle { path: path.to_owned(), ..Bundle::default() };
+    let blocks = blocks(bytes);
+    if !blocks.is_empty() {
+        blocks.iter().take(BLOCKS).for_each(|block| pem(block, &mut bundle));
+        bundle.unread = counted(&bundle.unread);
+        if blocks.len() > BLOCKS {
+            bundle.unread.push(format!("it has more than {BLOCKS} blocks: the rest was not looked at"));
+        }
+        let is_empty = bundle.certificates.is_empty() && bundle.keys.is_empty() && bundle.unread.is_empty();
+        return if is_empty { Err(FileError::Foreign(path.to_owned())) } else { Ok(bundle) };
+    }
+    if is_pkcs12(bytes) {
         pkcs12(bytes, password, &mut bundle)?;
     } else if let Ok(key) = PrivateKeyDer::try_from(bytes.to_vec()) {
         bundle.keys.push(key);
@@ -39,9 +48,10 @@ pub(super) fn read(path: &Path, bytes: &[u8], password: Option<&str>) -> Result<
 
 /// The certificates of bytes that are PEM, one certificate in DER, or PKCS#7.
 pub(in crate::tls) fn certificates(bytes: &[u8]) -> Vec<CertificateDer<'static>> {
-    if blocks(bytes).next().is_some() {
-        let block = |block| CertificateDer::from_pem_slice(block).ok();
-        return blocks(bytes).filter_map(block).collect();
+    let blocks = blocks(bytes);
+    if !blocks.is_empty() {
+        let block = |block: &&[u8]| CertificateDer::from_pem_slice(block).ok();
+        return blocks.iter().filter_map(block).collect();
     }
     if crate::tls::chain::days_left(bytes, jiff::Timestamp::UNIX_EPOCH).is_some() {
         return vec![CertificateDer::from(bytes.to_vec())];
@@ -49,15 +59,29 @@ pub(in crate::tls) fn certificates(bytes: &[u8]) -> Vec<CertificateDer<'static>>
     pkcs7(bytes).unwrap_or_default()
 }
 
-/// Each block of PEM, up to the next.
-fn blocks(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// Each block of PEM, up to the next; at most one more than are looked at.
+fn blocks(bytes: &[u8]) -> Vec<&[u8]> {
     let at_line = |start: &usize| *start == 0 || bytes[start - 1] == b'\n' || bytes[start - 1] == b'\r';
     let starts = (0..bytes.len()).filter(move |start| bytes[*start..].starts_with(BEGIN)).filter(at_line);
-    let mut starts = starts.collect::<Vec<_>>().into_iter().peekable();
-    std::iter::from_fn(move || {
-        let start = starts.next()?;
-        Some(&bytes[start..starts.peek().copied().unwrap_or(bytes.len())])
-    })
+    let starts: Vec<usize> = starts.take(BLOCKS + 1).collect();
+    let ends = starts.iter().skip(1).copied().chain([bytes.len()]);
+    starts.iter().zip(ends).map(|(start, end)| &bytes[*start..end]).collect()
+}
+
+/// Each text once, with how often it came.
+fn counted(texts: &[String]) -> Vec<String> {
+    let mut times: Vec<(&String, usize)> = Vec::new();
+    for text in texts {
+        match times.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, count)) => *count += 1,
+            None => times.push((text, 1)),
+        }
+    }
+    let shown = |(text, count): (&String, usize)| match count {
+        1 => text.clone(),
+        count => format!("{text} ({count} times)"),
+    };
+    times.into_iter().map(shown).collect()
 }
 
 fn pem(block: &[u8], bundle: &mut Bundle) {
@@ -67,8 +91,17 @@ fn pem(block: &[u8], bundle: &mut Bundle) {
         Ok((kind, der)) => bundle.keys.extend(PrivateKeyDer::from_pem(kind, der)),
         Err(_) if is(b"ENCRYPTED") => bundle.unread.push(ENCRYPTED.to_owned()),
         // Parameters of keys, requests, and whatever else: of no concern here.
-        Err(rustls::pki_types::pem::Error::NoItemsFound) => {}
-        Err(error) => bundle.unread.push(format!("a damaged block: {error}")),
+        Err(Damage::NoItemsFound) => {}
+        Err(damage) => bundle.unread.push(format!("a damaged block: {}", why(&damage))),
+    }
+}
+
+fn why(damage: &Damage) -> &'static str {
+    match damage {
+        Damage::MissingSectionEnd { .. } => "it has no last line",
+        Damage::IllegalSectionStart { .. } => "its first line does not end as it should",
+        Damage::Base64Decode(_) => "it is not base64",
+        _ => "it cannot be read",
     }
 }
 

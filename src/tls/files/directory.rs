@@ -3,6 +3,7 @@
 //! Refuses to go deeper than one directory below, so that links that loop do not matter.
 
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -12,14 +13,28 @@ use crate::tls::chain;
 
 /// Files that are looked at.
 const MOST: usize = 5_000;
+/// What files with certificates are called, so that one without any is worth a word.
+const EXTENSIONS: [&str; 6] = ["pem", "crt", "cer", "der", "p12", "pfx"];
+
+/// What is in a directory, and in those in it.
+#[derive(Debug, Default)]
+struct Found {
+    /// Regular files, each once, sorted.
+    files: Vec<PathBuf>,
+    /// Those that cannot be read, directories too.
+    unread: Vec<Bundle>,
+    /// Directories further down, which are not read.
+    deeper: Vec<PathBuf>,
+}
 
 pub(super) fn read(path: &Path, password: Option<&str>) -> Result<Vec<Bundle>, FileError> {
-    let (files, mut unread) = files(path)?;
+    let Found { files, mut unread, deeper } = find(path)?;
     let mut bundles = Vec::new();
     for file in files {
         match one(&file, password) {
             Ok(bundle) => bundles.push(bundle),
-            Err(FileError::Nothing { .. }) => {}
+            Err(FileError::Foreign(_)) => {}
+            Err(FileError::Nothing { .. }) if !is_called_so(&file) => {}
             Err(error) => unread.push(untouched(file, &error)),
         }
     }
@@ -27,43 +42,67 @@ pub(super) fn read(path: &Path, password: Option<&str>) -> Result<Vec<Bundle>, F
     leave_out_parts(&mut bundles);
     give_keys(&mut bundles, &keys);
     bundles.append(&mut unread);
-    if bundles.is_empty() {
+    let Some(first) = bundles.first_mut() else {
         let why = if keys.is_empty() { "none of its files does" } else { "its files hold keys alone" };
-        return Err(FileError::Nothing { path: path.to_owned(), why: why.to_owned() });
-    }
+        let further: Vec<String> = deeper.iter().map(|path| path.display().to_string()).collect();
+        let further =
+            if deeper.is_empty() { String::new() } else { format!("; not read: {}", further.join(", ")) };
+        return Err(FileError::Nothing { path: path.to_owned(), why: format!("{why}{further}") });
+    };
+    first.deeper = deeper;
     Ok(bundles)
+}
+
+fn is_called_so(file: &Path) -> bool {
+    let extension = file.extension().and_then(|extension| extension.to_str()).map(str::to_ascii_lowercase);
+    extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }
 
 /// A file that could not be read.
 fn untouched(path: PathBuf, error: &FileError) -> Bundle {
     let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     let unread = vec![format!("{error}{cause}")];
-    Bundle { path, certificates: Vec::new(), keys: Vec::new(), unread }
+    Bundle { path, unread, ..Bundle::default() }
 }
 
-/// Regular files, each once, sorted; and the directories below that cannot be read.
-fn files(path: &Path) -> Result<(Vec<PathBuf>, Vec<Bundle>), FileError> {
-    let (mut found, mut unread) = (Vec::new(), Vec::new());
-    for entry in entries(path)? {
-        if entry.is_dir() {
-            match entries(&entry) {
-                Ok(below) => found.extend(below),
-                Err(error) => unread.push(untouched(entry, &error)),
-            }
-        } else {
-            found.push(entry);
+fn find(path: &Path) -> Result<Found, FileError> {
+    let mut found = Found::default();
+    let (directories, mut all): (Vec<_>, Vec<_>) =
+        entries(path)?.into_iter().partition(|entry| entry.is_dir());
+    let mut read: HashSet<PathBuf> = path.canonicalize().into_iter().collect();
+    read.extend(directories.iter().filter_map(|directory| directory.canonicalize().ok()));
+    for directory in directories {
+        match entries(&directory) {
+            Ok(below) => all.extend(below),
+            Err(error) => found.unread.push(untouched(directory, &error)),
         }
     }
-    // A file may have many links, as roots have in /etc/ssl/certs: the nearest counts. A pipe would block.
-    found.sort_by_cached_key(|file| (file.components().count(), file.clone()));
-    let mut seen = HashSet::new();
-    found.retain(|file| file.is_file() && file.canonicalize().is_ok_and(|real| seen.insert(real)));
-    found.sort();
-    if found.len() > MOST {
+    // A file may have many links, as roots have in /etc/ssl/certs: the nearest counts.
+    all.sort_by_cached_key(|file| (file.components().count(), file.clone()));
+    for entry in all {
+        // Each once, and a link that leads back to what is read leads nowhere else.
+        let is_new = |entry: &Path, read: &mut HashSet<PathBuf>| {
+            entry.canonicalize().is_ok_and(|real| read.insert(real))
+        };
+        match entry.metadata() {
+            Ok(about) if about.is_file() && is_new(&entry, &mut read) => found.files.push(entry),
+            Ok(about) if about.is_dir() && is_new(&entry, &mut read) => found.deeper.push(entry),
+            // A pipe would block.
+            Ok(about) if !about.is_file() && !about.is_dir() && is_called_so(&entry) => {
+                let error = io::Error::other("it is no regular file");
+                found.unread.push(untouched(entry.clone(), &FileError::Read(entry, error)));
+            }
+            Ok(_) => {}
+            // A link to what is not there, as a rule.
+            Err(error) => found.unread.push(untouched(entry.clone(), &FileError::Read(entry, error))),
+        }
+    }
+    found.files.sort();
+    if found.files.len() > MOST {
         let why = format!("it has more than {MOST} files, too many to look at");
         return Err(FileError::Nothing { path: path.to_owned(), why });
     }
-    Ok((found, unread))
+    Ok(found)
 }
 
 fn entries(path: &Path) -> Result<Vec<PathBuf>, FileError> {

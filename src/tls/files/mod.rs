@@ -5,19 +5,17 @@
 mod content;
 mod directory;
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 pub(super) use content::certificates;
 
-/// Bytes of a file that are read.
-const LARGEST: u64 = 16 << 20;
+use crate::input;
 
 /// What one file holds.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Bundle {
     /// The file.
     pub path: PathBuf,
@@ -27,6 +25,8 @@ pub struct Bundle {
     pub keys: Vec<PrivateKeyDer<'static>>,
     /// What was not read, and why: a key that is encrypted, a block that is damaged, or all of it.
     pub unread: Vec<String>,
+    /// What was not looked at, as it lies deeper than a directory is read: directories.
+    pub deeper: Vec<PathBuf>,
 }
 
 /// A file that cannot be used.
@@ -43,6 +43,9 @@ pub enum FileError {
         /// What was expected or found.
         why: String,
     },
+    /// It is PEM of other things: parameters, requests, lists.
+    #[error("{} holds neither a certificate nor a key: its PEM is of another kind", .0.display())]
+    Foreign(PathBuf),
     /// It is PKCS#12 and was not opened.
     #[error("cannot open {}: {why}", .path.display())]
     Locked {
@@ -54,7 +57,7 @@ pub enum FileError {
 }
 
 /// Reads a file, or the files of a directory and of the directories in it, sorted by name. Of a directory are left out:
-/// files that hold nothing of the kind, keys that belong to no certificate beside them, and files whose certificates are
+/// files that hold nothing of the kind and are not called so, directories deeper down, which are named, keys that belong to no certificate beside them, and files whose certificates are
 /// all in another one, as those of `cert.pem` are in `fullchain.pem`. `password` opens PKCS#12. Blocks.
 ///
 /// # Errors
@@ -71,14 +74,11 @@ pub fn read(path: &Path, password: Option<&str>) -> Result<Vec<Bundle>, FileErro
 }
 
 fn one(path: &Path, password: Option<&str>) -> Result<Bundle, FileError> {
-    let unread = |error| FileError::Read(path.to_owned(), error);
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unread)?;
-    file.take(LARGEST + 1).read_to_end(&mut bytes).map_err(unread)?;
-    if bytes.len() as u64 > LARGEST {
-        let why = format!("it is larger than {} MiB", LARGEST >> 20);
-        return Err(FileError::Nothing { path: path.to_owned(), why });
-    }
+    // Whoever has less time than for a pipe that says nothing looks to it.
+    let bytes = input::bounded(path, input::LARGEST).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => FileError::Nothing { path: path.to_owned(), why: error.to_string() },
+        _ => FileError::Read(path.to_owned(), error),
+    })?;
     content::read(path, &bytes, password)
 }
 

@@ -35,3 +35,14 @@ fn a_file_of_many_blocks_gives_each_once() {
     let bundle = content::read(Path::new("x"), text.as_bytes(), None).unwrap();
     assert_eq!((bundle.certificates.len(), bundle.keys.len(), bundle.unread.len()), (2, 1, 1));
 }
+
+#[test]
+fn blocks_without_an_end_are_counted_in_words_and_not_all_looked_at() {
+    let bomb = "-----BEGIN CERTIFICATE-----\n".repeat(100_000);
+    let bundle = content::read(Path::new("x"), bomb.as_bytes(), None).unwrap();
+    let said = [
+        "a damaged block: it has no last line (2000 times)",
+        "it has more than 2000 blocks: the rest was not looked at",
+    ];
+    assert_eq!(bundle.unread, said);
+}

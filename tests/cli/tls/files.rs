@@ -293,3 +293,60 @@ fn weak_keys_and_hashes_are_told_apart_from_the_rest() {
     assert!(!found.iter().any(|bad| bad.contains("chain.signature")), "{found:?}");
     assert_ne!(findings(&run, "chain.untrusted")[0]["status"], "pass");
 }
+
+#[test]
+fn what_a_directory_does_not_give_is_said() {
+    let chain = chain("localhost");
+    let (directory, ca) = place(&chain);
+    let at = directory.path().join("certificates");
+    std::fs::create_dir_all(at.join("a/b")).expect("a directory");
+    write(&at, "localhost.pem", chain.full());
+    write(&at, "empty.pem", "");
+    write(&at, "garbage.P12", "no archive");
+    write(&at.join("a"), "text.crt", "no certificate");
+    std::os::unix::fs::symlink("nowhere", at.join("site")).expect("a link");
+    assert!(Command::new("mkfifo").arg(at.join("pipe.cer")).status().expect("mkfifo runs").success());
+    // Of no concern: parameters, and what is not called a certificate.
+    write(&at, "dh.pem", "-----BEGIN DH PARAMETERS-----\nMAYCAQcCAQI=\n-----END DH PARAMETERS-----\n");
+    write(&at, "README.md", "no certificate");
+    write(&at.join("a/b"), "deep.pem", chain.full());
+    let run = check(&[text(&at), "--ca", &ca]);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    let found = targets(&run);
+    let name = |target: &serde_json::Value| {
+        let path = target["file"].as_str().expect("a file");
+        (Path::new(path).file_name().expect("a name").to_str().expect("UTF-8").to_owned(), bad(target))
+    };
+    let error = || vec!["error file.readable file".to_owned()];
+    let mut found: Vec<_> = found.iter().map(name).collect();
+    found.sort();
+    let expected = [
+        ("empty.pem", error()),
+        ("garbage.P12", error()),
+        ("localhost.pem", vec![]),
+        ("pipe.cer", error()),
+        ("site", error()),
+        ("text.crt", error()),
+    ];
+    assert_eq!(found, expected.map(|(name, bad)| (name.to_owned(), bad)));
+    let skipped = findings(&run, "file.readable");
+    let skipped = skipped.iter().find(|finding| finding["status"] == "skip").expect("a note");
+    assert!(skipped["actual"].as_str().expect("a text").contains("a/b lies deeper"), "{skipped}");
+}
+
+#[test]
+fn a_file_of_a_flag_that_has_no_end_is_refused() {
+    let chain = chain("a.example");
+    let (directory, _) = place(&chain);
+    let full = write(directory.path(), "full.pem", chain.full());
+    let full = text(&full);
+    let flags = ["--policy", "--ca", "--password-file", "--crl-file", "--key", "--on-disk"];
+    for args in flags.map(|flag| vec![flag, "/dev/zero"]).into_iter().chain([
+        vec!["--client-cert", full, "--client-key", "/dev/zero"],
+        vec!["--client-cert", "/dev/zero", "--client-key", full],
+    ]) {
+        let run = check(&[&[full][..], &args].concat());
+        assert_eq!(run.code, Some(2), "{args:?}: {run:?}");
+        assert!(run.stderr.contains("it is larger than"), "{args:?}: {run:?}");
+    }
+}
