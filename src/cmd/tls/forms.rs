@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::report::{FindingReport, Report, TargetReport};
 use crate::config::FailFrom;
 use crate::metrics::Metric;
-use crate::output::{Case, Outcome, Suite, sarif};
+use crate::output::{Case, Outcome, Suite, printable, sarif};
 use crate::tls::finding::Status;
 use crate::tls::policy::rules;
 
@@ -76,7 +76,8 @@ pub fn metrics(report: &Report) -> Vec<Metric> {
     let mut seconds = Metric::gauge("hardy_tls_check_seconds", "How long the check took.");
     for target in &report.targets {
         let address = target.address.as_deref().unwrap_or_default();
-        let labels = [("target", target.target.as_str()), ("address", address)];
+        let name = printable(&target.target);
+        let labels = [("target", name.as_str()), ("address", address)];
         match target.status {
             Status::Error | Status::Skip => {}
             status => ok.sample(&labels, f64::from(u8::from(status != Status::Fail))),
@@ -85,9 +86,8 @@ pub fn metrics(report: &Report) -> Vec<Metric> {
             findings.sample(&[labels[0], labels[1], ("status", status)], count as f64);
         }
         for (position, certificate) in target.observed.chain.iter().enumerate() {
-            let position = position.to_string();
-            let all =
-                [labels[0], labels[1], ("position", &position), ("subject", certificate.subject.as_str())];
+            let (position, subject) = (position.to_string(), printable(&certificate.subject));
+            let all = [labels[0], labels[1], ("position", &position), ("subject", &subject)];
             days.sample(&all, certificate.days_left as f64);
             if let Ok(time) = certificate.not_after.parse::<jiff::Timestamp>() {
                 end.sample(&all, time.as_second() as f64);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::address::{Address, AddressError};
+use crate::address::{self, Address, AddressError, Encryption, StartTls};
 use crate::config::{self, Config};
 use crate::error::Error;
 use crate::text::without_secrets;
@@ -81,8 +81,27 @@ fn endpoint(address: Address, name: Option<&str>) -> Option<Place> {
             let http_path = Some(format!("{}{query}", url.path()));
             Some(Place::Endpoint(Endpoint { host, port, server_name, starttls: None, http_path }))
         }
+        Address::WebSocket { url } if url.scheme() == "https" => {
+            let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
+            let port = url.port_or_known_default()?;
+            Some(Place::Endpoint(Endpoint { host, port, server_name, starttls: None, http_path: None }))
+        }
+        Address::Grpc { at, .. } | Address::Etcd { at } | Address::Redis { at, .. } if at.tls => {
+            Some(server(at, server_name, None))
+        }
+        Address::Postgres { at, encryption, .. } if encryption != Encryption::Off => {
+            Some(server(at, server_name, Some(StartTls::Postgres)))
+        }
+        Address::Mysql { at, encryption, .. } if encryption != Encryption::Off => {
+            Some(server(at, server_name, Some(StartTls::Mysql)))
+        }
         _ => None,
     }
+}
+
+/// One that speaks no HTTP, with TLS from the first byte or on request.
+fn server(at: address::Endpoint, server_name: Option<String>, starttls: Option<StartTls>) -> Place {
+    Place::Endpoint(Endpoint { host: at.host, port: at.port, server_name, starttls, http_path: None })
 }
 
 /// What is there as a file is one; so is what can only be a path.
@@ -166,6 +185,33 @@ mod tests {
         for text in ["/etc/ssl", "./api", "site.pem", "missing.P12", "."] {
             assert!(matches!(parsed(text).unwrap().place, Place::File(_)), "{text}");
         }
+    }
+
+    #[test]
+    fn whatever_a_probe_speaks_tls_with_can_be_checked() {
+        let wanted = |text: &str| match parsed(text).unwrap().place {
+            Place::Endpoint(endpoint) => {
+                (endpoint.host, endpoint.port, endpoint.starttls, endpoint.http_path)
+            }
+            Place::File(path) => panic!("{text} is taken for the file {}", path.display()),
+        };
+        for (text, port, starttls) in [
+            ("rediss://h", 6379, None),
+            ("etcds://h", 2379, None),
+            ("grpcs://h:50051/service", 50051, None),
+            ("wss://h/path", 443, None),
+            ("wss://h:8443/path", 8443, None),
+            ("postgres://h/db?sslmode=require", 5432, Some(StartTls::Postgres)),
+            ("mysql://me@h?ssl-mode=VERIFY_IDENTITY", 3306, Some(StartTls::Mysql)),
+        ] {
+            assert_eq!(wanted(text), ("h".to_owned(), port, starttls, None), "{text}");
+        }
+        for text in ["redis://h", "etcd://h", "grpc://h:1", "ws://h", "postgres://h/db", "mysql://h"] {
+            assert!(parsed(text).unwrap_err().contains("has no TLS to check"), "{text}");
+        }
+        let config = config("[targets.cache]\nurl = \"rediss://h\"\n[targets.plain]\nurl = \"redis://h\"");
+        let found = all(&[], None, &config).unwrap();
+        assert_eq!(found.iter().map(|t| t.shown.as_str()).collect::<Vec<_>>(), ["cache"]);
     }
 
     #[test]

@@ -152,3 +152,12 @@ fn prometheus_has_days_left_and_counts_and_no_series_twice() {
         crate::metrics::render(&report(&[checked("a", vec![finding("kx.pq", Status::Error)])]).metrics());
     assert!(!unknown.contains("hardy_tls_ok"), "what could not be found out is not 0 and not 1");
 }
+
+#[test]
+fn labels_of_metrics_do_not_steer_a_terminal() {
+    let mut hostile = checked("a", vec![finding("kx.pq", Status::Pass)]);
+    hostile.observed = observed(&[0xc02f]);
+    hostile.observed.certificates[0].subject = "CN=\u{1b}[2J\u{9b}31m".into();
+    let text = crate::metrics::render(&report(&[hostile]).metrics());
+    assert!(text.contains("days_left") && !text.contains(['\u{1b}', '\u{9b}']), "{text:?}");
+}
