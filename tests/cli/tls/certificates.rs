@@ -284,6 +284,29 @@ fn a_list_that_cannot_be_had_is_no_pass() {
 }
 
 #[test]
+fn servers_of_lists_that_stall_share_the_time_of_one_target() {
+    let stalling = fixtures::silent();
+    let names: Vec<String> = (0..2).map(|number| stalling.url(&format!("/{number}"))).collect();
+    let points = || -> Vec<CrlDistributionPoint> {
+        names.iter().map(|url| CrlDistributionPoint { uris: vec![url.clone()] }).collect()
+    };
+    let root = made(None, authority("Root"));
+    let mut params = authority("Middle");
+    params.crl_distribution_points = points();
+    let middle = made(Some(&root), params);
+    let mut params = server("a.example");
+    params.crl_distribution_points = points();
+    let leaf = made(Some(&middle), params);
+    let run = asked(&[&leaf, &middle], &root, &["--crl", "--timeout", "1s"]);
+    assert_eq!(run.code, Some(3), "{run:?}");
+    let said: Vec<_> =
+        findings(&run, "revocation").iter().map(|finding| finding["actual"].to_string()).collect();
+    let late = |text: &str| said.iter().filter(|said| said.contains(text)).count();
+    assert_eq!((late("no whole answer in time"), late("not asked for: the others")), (2, 2), "{said:?}");
+    assert!(stalling.hits() <= 2, "{}", stalling.hits());
+}
+
+#[test]
 fn an_answer_of_a_real_responder_is_read_from_the_staple() {
     let root = made(None, authority("Root"));
     let mut params = server("a.example");
