@@ -303,7 +303,10 @@ async fn file(plan: &Plan, target: &Target, bundle: &files::Bundle) -> Checked {
         findings.push(untested.actual("not tested: there is no certificate beside it"));
     }
     findings.extend(bundle.unread.iter().map(|what| {
-        Finding::new("file.readable", Status::Error, "file").expected("certificates or keys").actual(what)
+        Finding::new("file.readable", Status::Error, "file")
+            .expected("certificates or keys")
+            .actual(what)
+            .fix("mend it or take it away; the password of PKCS#12 comes with --password-file FILE")
     }));
     findings.extend(bundle.deeper.iter().map(|path| {
         Finding::new("file.readable", Status::Skip, "directory")
@@ -360,13 +363,23 @@ fn failed(target: &Target, fault: Fault) -> Checked {
 
 fn unreached(fault: &Fault) -> Finding {
     let actual = format!("{}: {}", fault.reason.id(), fault.detail);
-    Finding::new("endpoint.reachable", Status::Error, "server").expected("a TLS handshake").actual(actual)
+    Finding::new("endpoint.reachable", Status::Error, "server")
+        .expected("a TLS handshake")
+        .actual(actual)
+        .fix("check its name and port, and that TLS is spoken there")
 }
 
 fn unreadable(target: &Target, error: &files::FileError) -> Checked {
     let why = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
     let finding = Finding::new("file.readable", Status::Error, "file")
         .expected("certificates or keys")
-        .actual(format!("{error}{why}"));
+        .actual(format!("{error}{why}"))
+        .fix(match error {
+            files::FileError::Locked { .. } => "give its password with --password-file FILE",
+            files::FileError::Read(..) => "check its path, and who may read it",
+            files::FileError::Nothing { .. } | files::FileError::Foreign(_) => {
+                "give a file or directory with certificates"
+            }
+        });
     Checked { findings: vec![finding], ..failed(target, Reason::LocalResources.because("")) }
 }

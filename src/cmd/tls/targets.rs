@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::address::{self, Address, AddressError, Encryption, StartTls};
 use crate::config::{self, Config};
 use crate::error::Error;
-use crate::text::without_secrets;
+use crate::text::{printable, without_secrets};
 use crate::tls::target::{Endpoint, Place, Target};
 
 /// What a file with certificates is called, so that one that is not there is not taken for a host.
@@ -138,6 +138,7 @@ fn bare(text: &str, name: Option<&str>, config: &Config) -> Result<Place, Error>
 }
 
 fn not_a_target(text: &str) -> Error {
+    let text = printable(text);
     Error::usage(format!("`{text}` is neither a host, a URL, a file, nor a target of the config"))
         .hint("give HOST, HOST:PORT, https://HOST, tls+smtp://HOST, or the path of a file or directory")
 }
@@ -225,6 +226,7 @@ mod tests {
             ("h:https", "neither a host"),
             ("a b", "neither a host"),
             ("tls+gopher://h", "after tls+ is none of"),
+            ("a\u{1b}[2J", "`a\\u{1b}[2J` is neither a host"),
         ] {
             let error = parsed(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");

@@ -195,6 +195,9 @@ fn what_cannot_be_read_is_an_error_and_says_why() {
         assert_eq!(run.code, Some(3), "{file}: {run:?}");
         let actual = targets(&run)[0]["findings"][0]["actual"].as_str().expect("a text").to_owned();
         assert!(actual.contains(said), "{file}: {actual}");
+        let fix = targets(&run)[0]["findings"][0]["fix"].as_str().expect("a text").to_owned();
+        assert!(file == "key.pem" || !fix.is_empty(), "{file}: nothing mends {actual}");
+        assert!(file != "a.p12" || fix.contains("--password-file"), "{fix}");
         assert!(!actual.contains("secret"), "{actual}");
     }
     // A key that is locked must not keep the certificate beside it from being judged, nor pass for a match.
