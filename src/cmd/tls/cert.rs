@@ -112,10 +112,16 @@ pub fn dispatch(args: &Args, app: &App) -> Result<Exit, Error> {
         return app.console.emit_text(&authority.pem);
     }
     let purpose = if args.client { Purpose::Client } else { Purpose::Server };
-    let issued = authority.issue(&args.names, purpose, valid, now).map_err(explained)?;
+    let names = each_once(&args.names);
+    let issued = authority.issue(&names, purpose, valid, now).map_err(explained)?;
     let files = files(args);
     place(&files, &issued, args.force).map_err(refused)?;
-    app.finish(&Report::new(args, &authority, &files, &issued))
+    app.finish(&Report::new(args, &names, &authority, &files, &issued))
+}
+
+fn each_once(names: &[Name]) -> Vec<Name> {
+    let is_first = |(place, name): &(usize, &Name)| !names[..*place].contains(name);
+    names.iter().enumerate().filter(is_first).map(|(_, name)| name.clone()).collect()
 }
 
 fn valid(args: &Args) -> Result<Duration, Error> {
@@ -203,10 +209,10 @@ fn shown(path: &Path) -> String {
 }
 
 impl Report {
-    fn new(args: &Args, authority: &Authority, files: &Files, issued: &Issued) -> Report {
-        let host = args.names.iter().find(|name| name.is_host());
+    fn new(args: &Args, names: &[Name], authority: &Authority, files: &Files, issued: &Issued) -> Report {
+        let host = names.iter().find(|name| name.is_host());
         Report {
-            names: args.names.iter().map(Name::to_string).collect(),
+            names: names.iter().map(Name::to_string).collect(),
             purpose: if args.client { "client" } else { "server" },
             certificate: files.certificate.display().to_string(),
             key: files.key.display().to_string(),

@@ -305,3 +305,15 @@ fn people_read_what_was_made_and_how_to_go_on() {
     let long = home.cert(&["c.test", "--days", "36500"]);
     assert!(long.stdout.contains(", as its authority"), "{}", long.stdout);
 }
+
+#[test]
+fn a_name_that_is_given_twice_is_in_the_certificate_once() {
+    let home = Home::new();
+    let made = home.cert(&["a.test", "b.test", "a.test", "A.TEST", "::1", "0::1", "--json"]);
+    assert_eq!(made.json()["data"]["names"], serde_json::json!(["a.test", "b.test", "::1"]), "{made:?}");
+    let certificate = home.at("a.test.pem");
+    let args = ["x509", "-noout", "-ext", "subjectAltName", "-in"];
+    let shown = Command::new("openssl").args(args).arg(certificate).output().unwrap();
+    let text = String::from_utf8(shown.stdout).unwrap();
+    assert_eq!(text.matches("a.test").count(), 1, "{text}");
+}
