@@ -298,6 +298,10 @@ async fn file(plan: &Plan, target: &Target, bundle: &files::Bundle) -> Checked {
     let presented = Presented { chain: &bundle.certificates, staple: None, is_served: false, key };
     let judged = judge(plan, &presented, plan.file_name.as_deref()).await;
     let mut findings = judged.findings;
+    let mismatch = findings.iter_mut().find(|found| found.id == "key.match" && found.status == Status::Fail);
+    if let (Some(mismatch), Some(file)) = (mismatch, &bundle.key_file) {
+        mismatch.actual = format!("{} holds {}", file.display(), mismatch.actual);
+    }
     if bundle.certificates.is_empty() && bundle.unread.is_empty() {
         let untested = Finding::new("key.match", Status::Error, "key").expected("the key of a leaf");
         findings.push(untested.actual("not tested: there is no certificate beside it"));

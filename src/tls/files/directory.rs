@@ -111,16 +111,15 @@ fn entries(path: &Path) -> Result<Vec<PathBuf>, FileError> {
     entries.take(MOST + 1).map(|entry| entry.map(|entry| entry.path()).map_err(unread)).collect()
 }
 
-/// Takes files with keys alone out; tells whose directory each key is in.
+/// Takes files with keys alone out; tells which file each key is from.
 fn take_keys(bundles: &mut Vec<Bundle>) -> Vec<(PathBuf, PrivateKeyDer<'static>)> {
     let (alone, others): (Vec<_>, Vec<_>) = std::mem::take(bundles)
         .into_iter()
         .partition(|bundle| bundle.certificates.is_empty() && bundle.unread.is_empty());
     *bundles = others;
-    let parent = |path: &Path| path.parent().map(Path::to_owned).unwrap_or_default();
     alone
         .into_iter()
-        .flat_map(|bundle| bundle.keys.into_iter().map(move |key| (parent(&bundle.path), key)))
+        .flat_map(|bundle| bundle.keys.into_iter().map(move |key| (bundle.path.clone(), key)))
         .collect()
 }
 
@@ -159,10 +158,11 @@ fn give_keys(bundles: &mut [Bundle], keys: &[(PathBuf, PrivateKeyDer<'static>)])
         if !bundle.keys.is_empty() {
             continue;
         }
-        let here = || keys.iter().filter(|(directory, _)| directory == parent).map(|(_, key)| key);
-        let own = here().find(|key| chain::belongs(leaf, key).is_ok());
+        let here = || keys.iter().filter(|(file, _)| file.parent() == Some(parent));
+        let own = here().find(|(_, key)| chain::belongs(leaf, key).is_ok());
         let only = || here().next().filter(|_| here().count() == 1 && chains(bundles, parent) == 1);
-        let key = own.or_else(only).map(PrivateKeyDer::clone_key);
-        bundles[number].keys.extend(key);
+        let Some((file, key)) = own.or_else(only) else { continue };
+        bundles[number].keys.push(key.clone_key());
+        bundles[number].key_file = Some(file.clone());
     }
 }

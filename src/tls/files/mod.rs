@@ -23,6 +23,8 @@ pub struct Bundle {
     pub certificates: Vec<CertificateDer<'static>>,
     /// In the order of the file, or that of another file of its directory that belongs to the first certificate.
     pub keys: Vec<PrivateKeyDer<'static>>,
+    /// The other file that the keys are from.
+    pub key_file: Option<PathBuf>,
     /// What was not read, and why: a key that is encrypted, a block that is damaged, or all of it.
     pub unread: Vec<String>,
     /// What was not looked at, as it lies deeper than a directory is read: directories.

@@ -139,7 +139,10 @@ fn a_directory_tells_of_each_chain_and_of_each_key_that_does_not_belong() {
     assert_eq!(matches, ["pass", "skip"]);
     std::fs::remove_file(at.join("a.pem")).expect("it was there");
     let run = check(&[text(&at), "--ca", &ca]);
-    assert_eq!(findings(&run, "key.match")[0]["status"], "fail", "{run:?}");
+    let found = &findings(&run, "key.match")[0];
+    assert_eq!(found["status"], "fail", "{run:?}");
+    let actual = found["actual"].as_str().expect("a text");
+    assert!(actual.contains("a.key holds the key of another certificate"), "{actual}");
 }
 
 #[test]
