@@ -53,7 +53,7 @@ async fn exchange(bytes: &[u8], is_head: bool, close: bool) -> (bool, Option<u16
     const SETTLED: Duration = Duration::from_secs(1);
     let (client, mut server) = duplex(1 << 20);
     let (mut sender, connection) = handshake::<_, Empty<Bytes>>(TokioIo::new(client)).await.unwrap();
-    tokio::spawn(connection.with_upgrades());
+    let connection = tokio::spawn(connection.with_upgrades());
     let method = if is_head { Method::HEAD } else { Method::GET };
     let request = || hyper::Request::builder().method(method.clone()).uri("/").body(Empty::new()).unwrap();
     let asked = tokio::spawn(sender.send_request(request()));
@@ -66,9 +66,9 @@ async fn exchange(bytes: &[u8], is_head: bool, close: bool) -> (bool, Option<u16
     let Ok(Ok(Ok(answer))) = timeout(SETTLED, asked).await else { return (false, None) };
     let status = answer.status().as_u16();
     let Ok(Ok(_)) = timeout(SETTLED, answer.into_body().collect()).await else { return (false, None) };
-    tokio::time::sleep(SETTLED).await;
+    let has_ended = timeout(SETTLED, connection).await.is_ok();
     let free = timeout(SETTLED, sender.ready()).await.is_ok_and(|ready| ready.is_ok());
-    (free && !sender.is_closed(), Some(status))
+    (free && !has_ended && !sender.is_closed(), Some(status))
 }
 
 const FRAGMENTS: &[&str] = &[

@@ -218,9 +218,12 @@ async fn a_signal_waits_for_no_answer() {
     let stop = CancellationToken::new();
     let run = judged(plan(4, 100), http2(&server.endpoint, 2), None::<Strict>, &stop);
     let signal = async {
-        while server.truth.requests() < 4 {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let asked = async {
+            while server.truth.requests() < 4 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), asked).await.expect("four requests");
         stop.cancel();
     };
     let (outcome, ()) = tokio::join!(run, signal);
