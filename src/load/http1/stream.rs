@@ -63,13 +63,19 @@ impl Stream {
                 self.flush()
             }
             None => {
-                let sent = send_now(&self.socket, bytes)?;
-                if sent < bytes.len() {
-                    self.unsent.extend_from_slice(&bytes[sent..]);
-                }
-                Ok(())
+                let sent = send(&self.socket, bytes, SendFlags::NOSIGNAL);
+                self.sent(bytes, sent)
             }
         }
+    }
+
+    /// The system said how much of these bytes the socket took: the rest is kept.
+    pub(super) fn sent(&mut self, bytes: &[u8], said: Result<usize, Errno>) -> Result<(), Reason> {
+        let sent = taken(said)?;
+        if sent < bytes.len() {
+            self.unsent.extend_from_slice(&bytes[sent..]);
+        }
+        Ok(())
     }
 
     /// Sends what was kept, as far as the socket takes it.
@@ -83,7 +89,7 @@ impl Stream {
                 }
             }
         } else if self.has_unsent() {
-            self.gone += send_now(&self.socket, &self.unsent[self.gone..])?;
+            self.gone += taken(send(&self.socket, &self.unsent[self.gone..], SendFlags::NOSIGNAL))?;
             if !self.has_unsent() {
                 self.unsent.clear();
                 self.gone = 0;
@@ -156,12 +162,11 @@ fn decrypted(
     Ok(ended)
 }
 
-/// Sends what the socket takes now.
-fn send_now(socket: &OwnedFd, bytes: &[u8]) -> Result<usize, Reason> {
-    match send(socket, bytes, SendFlags::NOSIGNAL) {
-        Ok(sent) => Ok(sent),
+/// How much the socket took.
+fn taken(said: Result<usize, Errno>) -> Result<usize, Reason> {
+    match said {
         Err(Errno::AGAIN | Errno::INTR) => Ok(0),
-        Err(errno) => Err(fault::connected(errno)),
+        said => said.map_err(fault::connected),
     }
 }
 

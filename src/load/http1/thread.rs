@@ -5,6 +5,7 @@ use rustix::thread::set_current_timer_slack;
 
 use super::Http1;
 use super::connection::{Connection, Stage};
+use super::outbox::Outbox;
 use super::peer::Peer;
 use super::poll::{HUNG_UP, Poll};
 use super::queue::Queue;
@@ -30,6 +31,7 @@ pub(super) struct Thread<'a> {
     pub begun: usize,
     pub cursor: Cursor,
     pub connections: Vec<Connection>,
+    pub outbox: Outbox,
     pub buffer: Vec<u8>,
     /// In the open loop: workers with a connection that wait for a request, and workers without one.
     pub idle: Queue,
@@ -66,6 +68,7 @@ impl<'a> Thread<'a> {
             begun: seat.workers.start,
             cursor: http1.requests.cursor(fastrand::u64(..)),
             connections: seat.workers.clone().map(|worker| Connection::new(seat.opens_at(worker))).collect(),
+            outbox: Outbox::new(http1.endpoint.tls.is_none()),
             buffer: vec![0; BUFFER],
             idle: Queue::new(count),
             spare: Queue::new(count),
@@ -100,12 +103,14 @@ impl<'a> Thread<'a> {
                 self.sweep();
             }
             self.hand_out();
+            self.flush();
             self.seat.recorder.tick(self.now, &mut self.seat.turns, self.in_flight);
             self.poll.wait(&mut events, self.idle_time(), self.due.is_some());
             let again = self.again.len();
             for event in &events {
                 self.heard(event);
             }
+            self.flush();
             // Not before: what is replaced there would be taken for the one that these events are of.
             self.read_again(again);
         }
@@ -187,7 +192,6 @@ impl<'a> Thread<'a> {
                 return;
             };
             self.next(worker);
-            self.now = self.seat.clock.now();
         }
     }
 

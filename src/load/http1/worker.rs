@@ -205,18 +205,31 @@ impl Thread<'_> {
         }
     }
 
+    /// Writes the request, which goes out at the end of this pass over events.
     fn send(&mut self, worker: usize) {
         let connection = &mut self.connections[worker];
-        let (Some(stream), Some(call)) = (&mut connection.stream, &mut connection.call) else { return };
+        let Some(call) = &connection.call else { return };
         let request = self.cursor.http1(call.number);
-        call.since = self.now;
-        self.seat.recorder.sent(call.due, self.now, request.bytes.len());
         connection.answer.expect(request.is_head);
-        if let Err(reason) = stream.send(request.bytes) {
-            // An answer may have come before that.
-            connection.broken = Some(reason);
-            self.again.push(worker);
+        self.outbox.put(worker, request.bytes);
+        if self.outbox.is_full() {
+            self.flush();
         }
+    }
+
+    /// Sends the requests that were written.
+    pub(super) fn flush(&mut self) {
+        if self.outbox.is_empty() {
+            return;
+        }
+        self.now = self.seat.clock.now();
+        for (worker, size) in self.outbox.sizes() {
+            let Some(call) = &mut self.connections[worker].call else { continue };
+            call.since = self.now;
+            self.seat.recorder.sent(call.due, self.now, size);
+        }
+        // An answer may have come before a connection broke.
+        self.outbox.send(&mut self.connections, |worker| self.again.push(worker));
     }
 
     /// Reads what came; until there is nothing more, when the end is `near`.
@@ -334,6 +347,7 @@ impl Thread<'_> {
     pub(super) fn drop_connection(&mut self, worker: usize) {
         let connection = &mut self.connections[worker];
         if let Some(mut stream) = connection.stream.take() {
+            self.outbox.forget(worker);
             if connection.stage == Stage::Open && connection.broken.is_none() {
                 stream.say_goodbye();
             }

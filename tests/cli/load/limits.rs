@@ -40,24 +40,46 @@ fn a_server_that_stops_accepting_is_a_timeout() {
     assert!(errors.keys().all(|id| ["connect.timeout", "timeout"].contains(&id.as_str())), "{data}");
 }
 
-#[test]
-fn a_request_is_two_system_calls_and_a_share_of_a_wait() {
+/// System calls per request under strace with these arguments, and how many of them by this name.
+fn calls_per_request(arguments: &[&str], name: &str) -> (f64, f64) {
     let server = server(&[]);
     let directory = tempfile::tempdir().unwrap();
     // What starting and connecting takes stands in both.
     let calls = |requests: &str| {
         let counts = directory.path().join("counts");
         let mut strace = Command::new("strace");
-        strace.args(["-f", "-c", "-o"]).arg(&counts).arg(hardy().get_program());
+        strace.args(["-f", "-c", "-o"]).arg(&counts).args(arguments).arg(hardy().get_program());
         strace.args(["load", "run", &server.urls[0], "-c", "64", "-n", requests]).env("HARDY_CONFIG", "none");
         let run: Run = strace.output().unwrap().into();
         assert_eq!(run.code, Some(0), "{run:?}");
         let text = std::fs::read_to_string(&counts).unwrap();
-        let total = text.lines().find(|line| line.ends_with("total")).unwrap();
-        total.split_whitespace().nth(3).unwrap().parse::<f64>().unwrap()
+        let of = |name: &str| {
+            let line = text.lines().find(|line| line.ends_with(&format!(" {name}")));
+            line.map_or(0.0, |line| line.split_whitespace().nth(3).unwrap().parse::<f64>().unwrap())
+        };
+        (of("total"), of(name))
     };
-    let per_request = (calls("12000") - calls("2000")) / 10_000.0;
-    assert!((2.0..=2.1).contains(&per_request), "{per_request}");
+    let (few, many) = (calls("2000"), calls("12000"));
+    ((many.0 - few.0) / 10_000.0, (many.1 - few.1) / 10_000.0)
+}
+
+#[test]
+fn a_request_is_a_receive_and_a_share_of_a_send_and_of_a_wait() {
+    let (all, receives) = calls_per_request(&[], "recvfrom");
+    // Two where the system has no rings.
+    assert!((1.0..=2.1).contains(&all), "{all}");
+    assert!((0.99..=1.01).contains(&receives), "{receives}");
+}
+
+#[test]
+fn where_rings_are_forbidden_a_request_is_two_system_calls_and_a_share_of_a_wait() {
+    // As under the usual rules for containers; and where only their use is forbidden.
+    for forbidden in ["io_uring_setup", "io_uring_enter"] {
+        let forbidden = format!("inject={forbidden}:error=EPERM");
+        let (all, sends) = calls_per_request(&["-e", &forbidden], "sendto");
+        assert!((2.0..=2.1).contains(&all), "{all}");
+        assert!((0.99..=1.01).contains(&sends), "{sends}");
+    }
 }
 
 #[test]
