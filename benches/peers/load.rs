@@ -1,14 +1,15 @@
 //! Loads over HTTP/1.1 with connections that are kept: processor time of the client per request, against a server on
-//! the other core.
+//! the other core. First one that is faster than any client here, so that the client does nothing but its work; then
+//! `hardy serve`, where the faster clients wait for the server, and what they pay is to be woken for one or two answers.
 
 use std::time::Duration;
 
 use super::process::{Server, cpu_of, free_port, hardy};
 use super::{Goal, Row, median};
 
-const ROUNDS: usize = 5;
-const SECONDS: &str = "3s";
-const TIME: Duration = Duration::from_secs(3);
+const ROUNDS: usize = 9;
+const SECONDS: &str = "2s";
+const TIME: Duration = Duration::from_secs(2);
 const CONNECTIONS: usize = 64;
 
 /// A client: how it is started for a URL, and how many requests its output says.
@@ -26,12 +27,20 @@ const PEERS: [Client; 4] = [
 const GOALS: [f64; 4] = [1.1, 0.87, 0.55, 0.2];
 
 pub fn rows() -> Vec<Row> {
-    let port = free_port();
-    let address = format!("127.0.0.1:{port}");
-    let _serve = Server::start(&[hardy(), "--config", "none", "serve", "--listen", &address], port);
-    let url = format!("http://{address}/");
-    let peers = PEERS.into_iter().zip(GOALS).filter(|((name, ..), _)| *name != "oha" || is_installed("oha"));
-    let mut clients: Vec<(Client, f64, Vec<f64>)> =
+    let [fast, slow] = [free_port(), free_port()];
+    let this = std::env::current_exe().expect("this bench");
+    let _fast = Server::start(&[this.to_str().expect("a UTF-8 path"), "floor", &fast.to_string()], fast);
+    let address = format!("127.0.0.1:{slow}");
+    let _slow = Server::start(&[hardy(), "--config", "none", "serve", "--listen", &address], slow);
+    let mut rows = against("load: HTTP/1.1 keep-alive, 64 connections", fast, GOALS.map(Goal::AtMost));
+    rows.extend(against("the same, waiting for `hardy serve`", slow, GOALS.map(|_| Goal::Context)));
+    rows
+}
+
+fn against(what: &'static str, port: u16, goals: [Goal; 4]) -> Vec<Row> {
+    let url = format!("http://127.0.0.1:{port}/");
+    let peers = PEERS.into_iter().zip(goals).filter(|((name, ..), _)| *name != "oha" || is_installed("oha"));
+    let mut clients: Vec<(Client, Goal, Vec<f64>)> =
         peers.map(|(client, goal)| (client, goal, Vec::new())).collect();
     let mut ours = Vec::new();
     for _ in 0..ROUNDS {
@@ -41,13 +50,13 @@ pub fn rows() -> Vec<Row> {
         }
     }
     let ours = median(ours);
-    let row = |(client, goal, costs): (Client, f64, Vec<f64>)| Row {
-        what: "load: HTTP/1.1 keep-alive, 64 connections",
+    let row = |(client, goal, costs): (Client, Goal, Vec<f64>)| Row {
+        what,
         unit: "CPU us per request",
         ours,
         peer: client.0,
         theirs: median(costs),
-        goal: Goal::AtMost(goal),
+        goal,
     };
     clients.into_iter().map(row).collect()
 }
@@ -58,7 +67,7 @@ pub fn run_floor(port: u16) {
 }
 
 /// It is built from source, which takes longer than all of this: where it is there, it is compared with.
-fn is_installed(program: &str) -> bool {
+pub fn is_installed(program: &str) -> bool {
     std::process::Command::new(program).arg("--version").output().is_ok()
 }
 
