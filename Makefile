@@ -57,7 +57,7 @@ bench:
 	$(CARGO) bench --locked --bench breaker -- --noplot
 	$(CARGO) bench --locked --bench peers
 
-# Needs no nightly toolchain: coverage without sanitizers is enough, since there is no unsafe code to find. No reader may
+# Needs no nightly toolchain: coverage without sanitizers is enough, since no reader has unsafe code. No reader may
 # take more than 64 MiB; the fuzzer itself has some 30 of them.
 FUZZ := -max_total_time=$(or $(SECONDS),60) -rss_limit_mb=64
 fuzz:

@@ -2,15 +2,14 @@
 //!
 //! - `thread`      the loop of one thread: events, turns, time; `poll` is its epoll, `queue` its order of waiting
 //! - `worker`      what happens to one worker; `connection` what it consists of
-//! - `outbox`      requests that go out together, through `ring` where there is one
+//! - `outbox`      requests that go out together, and `inbox` answers that come in together, through `ring` if there is one
 //! - `stream`      bytes through a socket and TLS; `peer` opens sockets; `fault` says why it did not work
 //! - `answer`      reads answers as they come; `head` and `chunked` are its parts
 //!
 //! Each socket is registered once, edge-triggered; the next request is written from where the last answer was read;
-//! a read that does not fill the buffer is the last one until the next event. That is one read per request, and a share of
-//! a wait and of a write: where io_uring is permitted, the requests of one pass over the events go out by one system call,
-//! which took 11 % off the processor time of a request. Receiving by it as well, or waiting, brought less than measurements
-//! differ. Without TLS nothing is allocated, locked or shared per request.
+//! a read that does not fill the buffer is the last one until the next event. That is one read and one write per request
+//! and a share of a wait; where io_uring is permitted, one system call receives for several connections, and one sends.
+//! Without TLS nothing is allocated, locked or shared per request.
 //!
 //! Over epoll itself and not through mio: there is one kind of source and one thread to each, and mio waits in whole
 //! milliseconds only, which is too coarse for requests that are due at a time. Refuses to pipeline, to follow redirects,
@@ -21,6 +20,7 @@ mod chunked;
 mod connection;
 mod fault;
 mod head;
+mod inbox;
 mod outbox;
 mod peer;
 mod poll;

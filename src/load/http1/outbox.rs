@@ -6,10 +6,10 @@ use std::ops::Range;
 use rustix::fd::AsFd;
 
 use super::connection::Connection;
-use super::ring::Ring;
+use super::ring::{Ring, TOGETHER};
 
 /// No more wait for each other: all are said to be sent at one time, the last of them some 50 us after it.
-const FULL: usize = 16;
+const FULL: usize = TOGETHER;
 /// Nor do more bytes, so that large bodies are not copied many times.
 const FULL_BYTES: usize = 64 * 1024;
 
@@ -18,7 +18,6 @@ pub(super) struct Outbox {
     letters: Vec<Letter>,
     /// The bytes of all.
     bytes: Vec<u8>,
-    ring: Option<Ring>,
 }
 
 /// A worker's request.
@@ -28,10 +27,9 @@ struct Letter {
 }
 
 impl Outbox {
-    /// An empty one. `plain`: without TLS, which has a buffer of its own from which it sends.
-    pub(super) fn new(plain: bool) -> Outbox {
-        let ring = plain.then(|| Ring::new(FULL).ok()).flatten();
-        Outbox { letters: Vec::with_capacity(FULL), bytes: Vec::new(), ring }
+    /// An empty one.
+    pub(super) fn new() -> Outbox {
+        Outbox { letters: Vec::with_capacity(FULL), bytes: Vec::new() }
     }
 
     /// Takes a worker's request, which is sent over its stream.
@@ -61,10 +59,14 @@ impl Outbox {
     }
 
     /// Sends all. Where that fails, the connection is broken, and `broken` hears whose.
-    pub(super) fn send(&mut self, connections: &mut [Connection], mut broken: impl FnMut(usize)) {
-        let Outbox { letters, bytes, ring } = self;
-        let several = letters.len() > 1;
-        let results = ring.as_mut().filter(|_| several).map_or(&[][..], |ring| {
+    pub(super) fn send(
+        &mut self,
+        ring: Option<&mut Ring>,
+        connections: &mut [Connection],
+        mut broken: impl FnMut(usize),
+    ) {
+        let Outbox { letters, bytes } = self;
+        let results = ring.filter(|_| letters.len() > 1).map_or(&[][..], |ring| {
             // Each has its stream, or would have been forgotten.
             ring.send(letters.iter().map_while(|letter| {
                 let stream = connections[letter.worker].stream.as_ref()?;
@@ -106,9 +108,8 @@ mod tests {
 
     #[test]
     fn each_goes_to_its_own_with_a_ring_and_without() {
-        let with = Outbox::new(true);
-        assert_eq!(with.ring.is_some(), Ring::new(1).is_ok());
-        for mut outbox in [with, Outbox::new(false)] {
+        for mut ring in [Ring::new().ok(), None] {
+            let mut outbox = Outbox::new();
             let (mut connections, peers): (Vec<_>, Vec<_>) = (0..FULL).map(|_| connection()).unzip();
             for (worker, peer) in peers.iter().enumerate() {
                 assert!(!outbox.is_full());
@@ -120,7 +121,7 @@ mod tests {
             assert!(outbox.is_full());
             assert_eq!(outbox.sizes().nth(10), Some((10, 5)));
             let mut broken = Vec::new();
-            outbox.send(&mut connections, |worker| broken.push(worker));
+            outbox.send(ring.as_mut(), &mut connections, |worker| broken.push(worker));
             assert_eq!((broken, outbox.is_empty()), (vec![3], true));
             assert_eq!(connections[3].broken, Some(crate::reason::Reason::Closed));
             drop(connections);
@@ -134,13 +135,13 @@ mod tests {
 
     #[test]
     fn what_was_for_a_lost_connection_is_sent_to_nobody() {
-        let mut outbox = Outbox::new(true);
+        let mut outbox = Outbox::new();
         let (mut connections, mut peers): (Vec<_>, Vec<_>) = (0..3).map(|_| connection()).unzip();
         (0..3).for_each(|worker| outbox.put(worker, b"x"));
         outbox.forget(1);
         // It connects anew.
         (connections[1], peers[1]) = connection();
-        outbox.send(&mut connections, |worker| panic!("{worker}"));
+        outbox.send(Ring::new().ok().as_mut(), &mut connections, |worker| panic!("{worker}"));
         drop(connections);
         let said: Vec<String> = peers.iter_mut().map(|peer| std::io::read_to_string(peer).unwrap()).collect();
         assert_eq!(said, ["x", "", "x"]);
@@ -148,7 +149,7 @@ mod tests {
 
     #[test]
     fn large_bodies_do_not_wait_for_others() {
-        let mut outbox = Outbox::new(true);
+        let mut outbox = Outbox::new();
         outbox.put(0, &vec![0; FULL_BYTES]);
         assert!(outbox.is_full());
     }

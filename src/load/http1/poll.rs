@@ -9,6 +9,9 @@ use rustix::io::Errno;
 /// What ends a connection, or half of it.
 pub(super) const HUNG_UP: EventFlags = EventFlags::RDHUP.union(EventFlags::HUP).union(EventFlags::ERR);
 
+/// What makes a read worth while.
+pub(super) const SPEAKS: EventFlags = EventFlags::IN.union(HUNG_UP);
+
 /// The sockets of one thread.
 #[derive(Debug)]
 pub(super) struct Poll(OwnedFd);

@@ -105,13 +105,24 @@ impl Stream {
 
     /// Receives once, and hands on what the peer said.
     pub(super) fn receive(&mut self, buffer: &mut [u8], take: impl FnMut(&[u8])) -> Result<Received, Reason> {
-        let size = match recv(&self.socket, &mut *buffer, RecvFlags::empty()) {
-            Ok((0, _)) => return Ok(Received::End { clean: self.tls.is_none() }),
-            Ok((size, _)) => size,
+        let said = recv(&self.socket, &mut *buffer, RecvFlags::empty()).map(|(size, _)| size);
+        self.received(said, buffer, take)
+    }
+
+    /// The system said how much of this room it filled: hands on what the peer said.
+    pub(super) fn received(
+        &mut self,
+        said: Result<usize, Errno>,
+        room: &[u8],
+        take: impl FnMut(&[u8]),
+    ) -> Result<Received, Reason> {
+        let size = match said {
+            Ok(0) => return Ok(Received::End { clean: self.tls.is_none() }),
+            Ok(size) => size,
             Err(Errno::AGAIN | Errno::INTR) => return Ok(Received::Nothing),
             Err(errno) => return Err(fault::connected(errno)),
         };
-        let bytes = &buffer[..size];
+        let bytes = &room[..size];
         let ended = match &mut self.tls {
             None => plain(bytes, take),
             Some(tls) => {
@@ -121,7 +132,7 @@ impl Stream {
                 ended?
             }
         };
-        Ok(if ended { Received::End { clean: true } } else { Received::Some { full: size == buffer.len() } })
+        Ok(if ended { Received::End { clean: true } } else { Received::Some { full: size == room.len() } })
     }
 
     /// Tells the peer that nothing more comes, where TLS has a word for it.

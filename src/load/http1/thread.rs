@@ -1,14 +1,17 @@
 //! One thread of a run: waits for events, hands out turns, and looks after time.
 
 use rustix::event::epoll::{Event, EventFlags};
+use rustix::fd::AsFd;
 use rustix::thread::set_current_timer_slack;
 
 use super::Http1;
 use super::connection::{Connection, Stage};
+use super::inbox::Inbox;
 use super::outbox::Outbox;
 use super::peer::Peer;
-use super::poll::{HUNG_UP, Poll};
+use super::poll::{HUNG_UP, Poll, SPEAKS};
 use super::queue::Queue;
+use super::ring::{Ring, TOGETHER};
 use crate::load::plan::Pace;
 use crate::load::request::Cursor;
 use crate::load::run::Seat;
@@ -31,7 +34,10 @@ pub(super) struct Thread<'a> {
     pub begun: usize,
     pub cursor: Cursor,
     pub connections: Vec<Connection>,
+    pub inbox: Inbox,
     pub outbox: Outbox,
+    /// Where it is permitted, and what is sent is ours to send: TLS has a buffer of its own.
+    pub ring: Option<Ring>,
     pub buffer: Vec<u8>,
     /// In the open loop: workers with a connection that wait for a request, and workers without one.
     pub idle: Queue,
@@ -68,7 +74,9 @@ impl<'a> Thread<'a> {
             begun: seat.workers.start,
             cursor: http1.requests.cursor(fastrand::u64(..)),
             connections: seat.workers.clone().map(|worker| Connection::new(seat.opens_at(worker))).collect(),
-            outbox: Outbox::new(http1.endpoint.tls.is_none()),
+            inbox: Inbox::new(),
+            outbox: Outbox::new(),
+            ring: if http1.endpoint.tls.is_none() { Ring::new().ok() } else { None },
             buffer: vec![0; BUFFER],
             idle: Queue::new(count),
             spare: Queue::new(count),
@@ -107,8 +115,9 @@ impl<'a> Thread<'a> {
             self.seat.recorder.tick(self.now, &mut self.seat.turns, self.in_flight);
             self.poll.wait(&mut events, self.idle_time(), self.due.is_some());
             let again = self.again.len();
-            for event in &events {
-                self.heard(event);
+            for events in events.chunks(TOGETHER) {
+                self.receive(events);
+                events.iter().for_each(|event| self.heard(event));
             }
             self.flush();
             // Not before: what is replaced there would be taken for the one that these events are of.
@@ -151,11 +160,24 @@ impl<'a> Thread<'a> {
         [self.due, self.over].into_iter().flatten().fold(next, u64::min).saturating_sub(self.seat.clock.now())
     }
 
+    /// Receives once for each connection that speaks, by one system call.
+    fn receive(&mut self, events: &[Event]) {
+        let Some(ring) = self.ring.as_mut().filter(|_| events.len() > 1) else { return };
+        let sockets = events.iter().filter_map(|event| {
+            let (flags, worker) = (event.flags, event.data.u64() as usize);
+            let connection = self.connections.get(worker)?;
+            let speaks = connection.stage == Stage::Open && flags.intersects(SPEAKS);
+            Some((worker, connection.stream.as_ref().filter(|_| speaks)?.socket.as_fd()))
+        });
+        self.inbox.receive(ring, sockets);
+        self.now = self.seat.clock.now();
+    }
+
     fn heard(&mut self, event: &Event) {
         let (flags, worker) = (event.flags, event.data.u64() as usize);
         let Some(connection) = self.connections.get_mut(worker) else { return };
         let Some(stream) = &mut connection.stream else { return };
-        let speaks = flags.intersects(EventFlags::IN | HUNG_UP);
+        let speaks = flags.intersects(SPEAKS);
         if connection.stage == Stage::Connecting {
             if speaks {
                 // It will not be told again.

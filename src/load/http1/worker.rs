@@ -229,7 +229,7 @@ impl Thread<'_> {
             self.seat.recorder.sent(call.due, self.now, size);
         }
         // An answer may have come before a connection broke.
-        self.outbox.send(&mut self.connections, |worker| self.again.push(worker));
+        self.outbox.send(self.ring.as_mut(), &mut self.connections, |worker| self.again.push(worker));
     }
 
     /// Reads what came; until there is nothing more, when the end is `near`.
@@ -237,15 +237,22 @@ impl Thread<'_> {
         if !matches!(self.connections[worker].stage, Stage::Handshake | Stage::Open) {
             return;
         }
-        let mut link = Link::Up;
+        let (mut link, mut is_later) = (Link::Up, false);
         for reads in 1..=READS {
             let connection = &mut self.connections[worker];
             let Some(stream) = &mut connection.stream else { return };
             let (mut size, answer) = (0, &mut connection.answer);
-            let received = stream.receive(&mut self.buffer, |bytes| {
+            let take = |bytes: &[u8]| {
                 size += bytes.len();
                 answer.feed(bytes);
-            });
+            };
+            let received = match self.inbox.read(worker) {
+                Some((said, room)) => stream.received(said, room, take),
+                None => {
+                    is_later = true;
+                    stream.receive(&mut self.buffer, take)
+                }
+            };
             self.seat.recorder.received(size);
             match received {
                 // Less than there is room for is all that there was.
@@ -264,7 +271,9 @@ impl Thread<'_> {
                 self.again.push(worker);
             }
         }
-        self.now = self.seat.clock.now();
+        if is_later {
+            self.now = self.seat.clock.now();
+        }
         self.judge(worker, link);
     }
 
@@ -348,6 +357,7 @@ impl Thread<'_> {
         let connection = &mut self.connections[worker];
         if let Some(mut stream) = connection.stream.take() {
             self.outbox.forget(worker);
+            self.inbox.forget(worker);
             if connection.stage == Stage::Open && connection.broken.is_none() {
                 stream.say_goodbye();
             }

@@ -40,11 +40,10 @@ fn a_server_that_stops_accepting_is_a_timeout() {
     assert!(errors.keys().all(|id| ["connect.timeout", "timeout"].contains(&id.as_str())), "{data}");
 }
 
-/// System calls per request under strace with these arguments, and how many of them by this name.
-fn calls_per_request(arguments: &[&str], name: &str) -> (f64, f64) {
+/// System calls per request, under strace with these arguments: all of them, and those of these names.
+fn calls_per_request<const N: usize>(arguments: &[&str], names: [&str; N]) -> (f64, [f64; N]) {
     let server = server(&[]);
     let directory = tempfile::tempdir().unwrap();
-    // What starting and connecting takes stands in both.
     let calls = |requests: &str| {
         let counts = directory.path().join("counts");
         let mut strace = Command::new("strace");
@@ -57,18 +56,21 @@ fn calls_per_request(arguments: &[&str], name: &str) -> (f64, f64) {
             let line = text.lines().find(|line| line.ends_with(&format!(" {name}")));
             line.map_or(0.0, |line| line.split_whitespace().nth(3).unwrap().parse::<f64>().unwrap())
         };
-        (of("total"), of(name))
+        (of("total"), names.map(of))
     };
+    // What starting and connecting takes stands in both.
     let (few, many) = (calls("2000"), calls("12000"));
-    ((many.0 - few.0) / 10_000.0, (many.1 - few.1) / 10_000.0)
+    let per_request = |few: f64, many: f64| (many - few) / 10_000.0;
+    let place = |place: usize| per_request(few.1[place], many.1[place]);
+    (per_request(few.0, many.0), std::array::from_fn(place))
 }
 
 #[test]
-fn a_request_is_a_receive_and_a_share_of_a_send_and_of_a_wait() {
-    let (all, receives) = calls_per_request(&[], "recvfrom");
-    // Two where the system has no rings.
-    assert!((1.0..=2.1).contains(&all), "{all}");
-    assert!((0.99..=1.01).contains(&receives), "{receives}");
+fn a_request_is_a_share_of_the_system_calls_for_several() {
+    let (all, [together]) = calls_per_request(&[], ["io_uring_enter"]);
+    // Where the system permits it.
+    let most = if together > 0.0 { 1.0 } else { 2.1 };
+    assert!(all <= most, "{all}");
 }
 
 #[test]
@@ -76,9 +78,12 @@ fn where_rings_are_forbidden_a_request_is_two_system_calls_and_a_share_of_a_wait
     // As under the usual rules for containers; and where only their use is forbidden.
     for forbidden in ["io_uring_setup", "io_uring_enter"] {
         let forbidden = format!("inject={forbidden}:error=EPERM");
-        let (all, sends) = calls_per_request(&["-e", &forbidden], "sendto");
-        assert!((2.0..=2.1).contains(&all), "{all}");
-        assert!((0.99..=1.01).contains(&sends), "{sends}");
+        let (all, sent_and_received) = calls_per_request(&["-e", &forbidden], ["sendto", "recvfrom"]);
+        for calls in sent_and_received {
+            assert!((0.99..=1.01).contains(&calls), "{calls}");
+        }
+        // A wait tells of several answers, even on a busy host.
+        assert!((2.0..=2.5).contains(&all), "{all}");
     }
 }
 
