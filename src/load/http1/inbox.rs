@@ -34,6 +34,7 @@ impl Inbox {
                 letters.push((Some(worker), Ok(0)));
                 (socket, room)
             }));
+        letters.truncate(results.len());
         letters.iter_mut().zip(results).for_each(|((_, said), result)| *said = *result);
     }
 

@@ -10,7 +10,7 @@ use super::ring::{Ring, TOGETHER};
 
 /// No more wait for each other: all are said to be sent at one time, the last of them some 50 us after it.
 const FULL: usize = TOGETHER;
-/// Nor do more bytes, so that large bodies are not copied many times.
+/// Nor do more bytes, so that of large bodies only one is in memory once more.
 const FULL_BYTES: usize = 64 * 1024;
 
 /// What was written and has not gone.
@@ -87,6 +87,7 @@ impl Outbox {
             }
         }
         bytes.clear();
+        bytes.shrink_to(2 * FULL_BYTES);
     }
 }
 

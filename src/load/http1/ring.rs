@@ -86,8 +86,10 @@ impl Ring {
     /// Has the kernel do all of it.
     fn call(&mut self, count: usize) {
         while self.ring.completion().len() < count {
-            // An error is an interruption, or a want of memory that passes: nothing is lost by it.
-            let _ = self.ring.submit_and_wait(count);
+            // An error is an interruption, or a want of memory that has to pass: what was lent must come back.
+            if self.ring.submit_and_wait(count).is_err() {
+                std::thread::yield_now();
+            }
         }
         self.results.clear();
         self.results.resize(count, Ok(0));

@@ -198,6 +198,8 @@ impl<'a> Thread<'a> {
     fn read_again(&mut self, count: usize) {
         for place in 0..count {
             self.read(self.again[place], true);
+            // It may be there twice: what it asks now must have gone before its socket is read once more.
+            self.flush();
         }
         self.again.drain(..count);
     }

@@ -105,6 +105,8 @@ impl Thread<'_> {
         let connection = &mut self.connections[worker];
         connection.peer = self.begun % self.peers.len().max(1);
         connection.tried = 0;
+        // Many may be opened in one pass over events, and each takes its time.
+        self.now = self.seat.clock.now();
         connection.since = self.now;
         self.begun += 1;
         let peer = self.peers.get(connection.peer).ok_or(Reason::ConnectRefused)?;
@@ -205,14 +207,14 @@ impl Thread<'_> {
         }
     }
 
-    /// Writes the request, which goes out at the end of this pass over events.
+    /// Writes the request, which goes out with others at the end of this pass over events, if that saves anything.
     fn send(&mut self, worker: usize) {
         let connection = &mut self.connections[worker];
         let Some(call) = &connection.call else { return };
         let request = self.cursor.http1(call.number);
         connection.answer.expect(request.is_head);
         self.outbox.put(worker, request.bytes);
-        if self.outbox.is_full() {
+        if self.ring.is_none() || self.outbox.is_full() {
             self.flush();
         }
     }
@@ -237,7 +239,8 @@ impl Thread<'_> {
         if !matches!(self.connections[worker].stage, Stage::Handshake | Stage::Open) {
             return;
         }
-        let (mut link, mut is_later) = (Link::Up, false);
+        // Whether the socket was asked, and not only what the ring had received before.
+        let (mut link, mut is_asked) = (Link::Up, false);
         for reads in 1..=READS {
             let connection = &mut self.connections[worker];
             let Some(stream) = &mut connection.stream else { return };
@@ -249,7 +252,7 @@ impl Thread<'_> {
             let received = match self.inbox.read(worker) {
                 Some((said, room)) => stream.received(said, room, take),
                 None => {
-                    is_later = true;
+                    is_asked = true;
                     stream.receive(&mut self.buffer, take)
                 }
             };
@@ -257,6 +260,7 @@ impl Thread<'_> {
             match received {
                 // Less than there is room for is all that there was.
                 Ok(Received::Some { full }) if full || near => {}
+                Ok(Received::Nothing) if near && !is_asked => {}
                 Ok(Received::Some { .. } | Received::Nothing) => break,
                 Ok(Received::End { clean }) => {
                     link = Link::Ended { clean };
@@ -271,7 +275,7 @@ impl Thread<'_> {
                 self.again.push(worker);
             }
         }
-        if is_later {
+        if is_asked {
             self.now = self.seat.clock.now();
         }
         self.judge(worker, link);
